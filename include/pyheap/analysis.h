@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* analysis: graph in, struct out. No I/O, no target; deterministic. */
+#ifndef PYHEAP_ANALYSIS_H
+#define PYHEAP_ANALYSIS_H
+
+#include <pyheap/graph.h>
+
+/* ---- dominators and retained sizes ------------------------------------------ */
+
+/* d dominates o when every path from node 0 to o passes d. Garbage has no such
+ * path: there node 0 is taken to hold every object of those strongly connected
+ * components of the garbage that no other garbage refers to. */
+struct ph_dominators {
+	uint32_t n;
+	uint32_t *idom;      /* [n] immediate dominator; idom[0] = 0 */
+	uint64_t *retained;  /* [n] bytes: shallow + uncounted of all that it dominates, itself included */
+	uint32_t *preorder;  /* [n] nodes so that every node comes after its idom */
+};
+struct ph_err *ph_dominators_compute(const struct ph_graph *g, struct ph_dominators **ret);
+void ph_dominators_free(struct ph_dominators *d);
+
+/* ---- histogram ---------------------------------------------------------------- */
+
+struct ph_histogram_row {
+	uint32_t type;            /* index into the graph's types */
+	uint64_t count, shallow_bytes, uncounted_bytes;
+	uint64_t retained_bytes;  /* over instances that no other instance of the type dominates */
+};
+struct ph_histogram {
+	struct ph_histogram_row *rows; /* types with objects; types of equal name are one row */
+	uint32_t n;
+	bool has_retained;
+};
+/* d may be NULL: no retained sizes. Rows by shallow + uncounted (retained when
+ * present), biggest first, then by name. */
+struct ph_err *ph_histogram_compute(const struct ph_graph *g, const struct ph_dominators *d,
+				    struct ph_histogram **ret);
+void ph_histogram_free(struct ph_histogram *h);
+
+/* ---- cycles --------------------------------------------------------------------- */
+
+struct ph_cycle_step {
+	uint32_t node;
+	struct ph_label label;   /* how the next step is held, containers folded into it */
+	char text[160];          /* the label as Python writes it, indices and keys folded: ".children[]" */
+	char exact[160];         /* the same, not folded: ".children[17]" */
+};
+/* Strongly connected components that look alike. */
+struct ph_cycle_group {
+	bool garbage;
+	struct ph_cycle_step *steps; /* a shortest cycle through the first component's lowest object of a
+				      * class of its own kind; step i leads to step i + 1, the last to the first */
+	uint32_t nsteps;
+	uint32_t length;          /* steps of the cycle before a repeating pattern was shortened */
+	char **shape;             /* [nshape] type names, borrowed from the graph */
+	char **labels;            /* [nshape] folded labels, owned */
+	uint32_t nshape;
+	uint64_t count;           /* components */
+	uint64_t objects;         /* in all of them */
+	uint64_t shallow_bytes;   /* of these objects */
+	uint64_t retained_bytes;  /* that go away with them */
+	bool has_cut;
+	uint32_t cut_type;        /* graph type that holds the reference to make weak */
+	char cut_label[160];
+};
+struct ph_cycles {
+	struct ph_cycle_group *groups; /* garbage first, then by retained, then by shape */
+	uint32_t n;
+	/* live components made of types, modules, functions and their dicts only: not in
+	 * groups unless asked for */
+	uint64_t infrastructure_count, infrastructure_objects, infrastructure_bytes;
+	uint64_t garbage_components, live_components;
+};
+struct ph_cycles_options {
+	bool all; /* live infrastructure cycles as groups too */
+};
+struct ph_err *ph_cycles_find(const struct ph_graph *g, const struct ph_cycles_options *opt,
+			      struct ph_cycles **ret);
+void ph_cycles_free(struct ph_cycles *c);
+
+/* ---- diff ------------------------------------------------------------------------- */
+
+struct ph_type_value {
+	int64_t count, shallow_bytes, uncounted_bytes, retained_bytes;
+};
+/* One report's types: names and values side by side; borrowed. */
+struct ph_type_table {
+	const char *const *names;
+	const struct ph_type_value *values;
+	uint32_t n;
+};
+struct ph_diff_row {
+	const char *name;              /* borrowed from a table */
+	struct ph_type_value *values;  /* [ntables]; zeros where the type is missing */
+	struct ph_type_value delta;    /* last − first */
+};
+struct ph_diff {
+	struct ph_diff_row *rows;      /* by growth of shallow + uncounted, biggest first, then by name */
+	uint32_t n, ntables;
+};
+struct ph_err *ph_diff_compute(const struct ph_type_table *tables, uint32_t ntables,
+			       struct ph_diff **ret);
+void ph_diff_free(struct ph_diff *d);
+
+#endif

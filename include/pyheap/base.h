@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* base: errors, notes, growable arrays, scope guards, little-endian loads. */
+#ifndef PYHEAP_BASE_H
+#define PYHEAP_BASE_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* An address in the target, never one of ours. */
+typedef uint64_t ph_addr;
+
+/* ---- errors ---------------------------------------------------------- */
+
+/* The values are the exit statuses. */
+enum ph_code {
+	PH_ERR_USAGE = 2,      /* usage, input/output, the process went away */
+	PH_ERR_NOT_PYTHON = 3, /* not a CPython process or core */
+	PH_ERR_PERMISSION = 4, /* the message says which rule */
+	PH_ERR_LAYOUT = 5,     /* layout unknown */
+	PH_ERR_INCOMPLETE = 6, /* only under --strict */
+	PH_ERR_REFUSED = 7,    /* would not fit in memory, or a foreign architecture */
+};
+
+/* What went wrong; NULL means success. Owned by the caller that receives it. */
+struct ph_err;
+
+/* A new error; never NULL (a static out-of-memory error if need be). */
+struct ph_err *ph_err_new(enum ph_code code, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+/* The same with ": strerror(errnum)" behind it. */
+struct ph_err *ph_err_errno(enum ph_code code, int errnum, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/* The static error "out of memory" (code 2); need not be freed, may be. */
+struct ph_err *ph_err_nomem(void);
+/* Sets what to try next; returns err. Only the first hint is kept. */
+struct ph_err *ph_err_hint(struct ph_err *err, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+enum ph_code ph_err_code(const struct ph_err *err);
+const char *ph_err_message(const struct ph_err *err); /* borrowed from err */
+const char *ph_err_hint_text(const struct ph_err *err); /* borrowed; "" if none */
+void ph_err_free(struct ph_err *err);
+
+/* ---- notes: faults inside the heap are data, not errors ---------------- */
+
+enum ph_note_kind {
+#define PH_NOTE(id, name, text) PH_NOTE_##id,
+#include <pyheap/notes.def>
+#undef PH_NOTE
+	PH_NOTE_KINDS
+};
+
+/* Counts by kind with the first example; zero-initialised is empty. */
+struct ph_notes {
+	struct {
+		uint64_t count;
+		ph_addr example; /* of the first one; 0 where there is none */
+	} kind[PH_NOTE_KINDS];
+};
+
+static inline void ph_note(struct ph_notes *notes, enum ph_note_kind kind, ph_addr example)
+{
+	if (!notes->kind[kind].count++)
+		notes->kind[kind].example = example;
+}
+const char *ph_note_name(enum ph_note_kind kind); /* "missing-pages": JSON's `kind` */
+const char *ph_note_text(enum ph_note_kind kind); /* one clause for people */
+
+/* ---- growable arrays --------------------------------------------------- */
+
+/* struct PH_VEC(uint32_t) v = {0}; PH_VEC_PUSH(&v, 1) is false when memory is
+ * out; v.items[0..v.n); free with ph_vec_free(&v). */
+#define PH_VEC(T) \
+	{ \
+		T *items; \
+		size_t n, cap; \
+	}
+#define PH_VEC_RESERVE(v, more) \
+	((v)->cap - (v)->n >= (more) || \
+	 ph_vec_grow_((void **)&(v)->items, (v)->n, &(v)->cap, (more), sizeof *(v)->items))
+#define PH_VEC_PUSH(v, ...) \
+	(PH_VEC_RESERVE(v, 1) && ((v)->items[(v)->n++] = (__VA_ARGS__), true))
+#define ph_vec_free(v) \
+	do { \
+		free((v)->items); \
+		(v)->items = NULL; \
+		(v)->n = (v)->cap = 0; \
+	} while (0)
+bool ph_vec_grow_(void **items, size_t n, size_t *cap, size_t more, size_t size);
+
+/* ---- scope guards ------------------------------------------------------- */
+
+/* char *s ph_cleanup_free = ...; is freed on every way out of the scope. */
+#define ph_cleanup_free __attribute__((cleanup(ph_cleanup_free_)))
+static inline void ph_cleanup_free_(void *p)
+{
+	free(*(void **)p);
+}
+/* int fd ph_cleanup_close = ...; */
+#define ph_cleanup_close __attribute__((cleanup(ph_cleanup_close_)))
+void ph_cleanup_close_(int *fd);
+
+/* ---- little-endian, unaligned-safe loads -------------------------------- */
+
+static inline uint64_t ph_load_u64(const void *p)
+{
+	uint64_t v;
+	memcpy(&v, p, sizeof v);
+	return v;
+}
+static inline uint32_t ph_load_u32(const void *p)
+{
+	uint32_t v;
+	memcpy(&v, p, sizeof v);
+	return v;
+}
+static inline uint16_t ph_load_u16(const void *p)
+{
+	uint16_t v;
+	memcpy(&v, p, sizeof v);
+	return v;
+}
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "pyheap itself runs on little-endian machines"
+#endif
+
+/* ---- big arrays ----------------------------------------------------------- */
+
+/* Zeroed memory for large arrays, in huge pages where the kernel has them;
+ * NULL when memory is out. Free with ph_big_free() and the same size. */
+void *ph_big_alloc(size_t bytes);
+void ph_big_free(void *p, size_t bytes);
+
+/* ---- interrupts ------------------------------------------------------------ */
+
+/* Set to the signal's number by main's handlers of SIGINT, SIGTERM, SIGHUP;
+ * long loops look at it and end early with ph_err_interrupted(). */
+extern volatile int ph_interrupted;
+/* An error that ends in exit status 128 + N. */
+struct ph_err *ph_err_interrupted(void);
+
+/* ---- small helpers ---------------------------------------------------------- */
+
+/* asprintf that returns the string, or NULL when memory is out; owned by the caller. */
+char *ph_asprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* The whole of a small file (such as those in /proc), NUL-terminated, owned by
+ * the caller; NULL with errno set. Reads at most `max` bytes. */
+char *ph_read_file(const char *path, size_t max, size_t *ret_len);
+/* "64", "64K", "1.5M", "2GiB" → bytes; false when it is not a size. */
+bool ph_parse_size(const char *text, uint64_t *ret);
+/* Monotonic time in nanoseconds. */
+uint64_t ph_now_ns(void);
+
+#endif

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* graph: all objects of a target with dense ids, and their references.
+ *
+ * Node 0 stands for all roots; objects are 1..n−1 in ascending address order.
+ * Structure of arrays; edges in two arrays (CSR): the edges of node i are
+ * edges[edge_start[i] .. edge_start[i+1]), in the order the object holds them,
+ * repeats kept. Immutable once built. */
+#ifndef PYHEAP_GRAPH_H
+#define PYHEAP_GRAPH_H
+
+#include <pyheap/base.h>
+
+/* An edge: target id and two bits. */
+#define PH_EDGE_BORROWED 0x80000000u /* holds no reference count: visited only, or a conservative find */
+#define PH_EDGE_OWNED 0x40000000u    /* held, but not visited by tp_traverse */
+#define PH_EDGE_ID 0x3fffffffu
+#define PH_GRAPH_MAX PH_EDGE_ID      /* nodes */
+
+enum ph_node_flag {
+	PH_NODE_TRACKED = 1 << 0,      /* on a gc list */
+	PH_NODE_IMMORTAL = 1 << 1,
+	PH_NODE_SIZE_EXACT = 1 << 2,
+	PH_NODE_REFS_EXACT = 1 << 3,
+	PH_NODE_GARBAGE = 1 << 4,      /* no root reaches it */
+	PH_NODE_GEN_SHIFT = 5,         /* 2 bits: 0, 1, 2, 3 = permanent; only when tracked */
+	PH_NODE_GEN_MASK = 3 << 5,
+	PH_NODE_SEED = 1 << 7,         /* held from outside: an edge of node 0 */
+};
+
+enum ph_type_class {
+	PH_TYPE_ORDINARY,
+	PH_TYPE_DICT,           /* dict and its subclasses */
+	PH_TYPE_CONTAINER,      /* list, tuple, set, frozenset, deque: exactly these, steps are folded */
+	PH_TYPE_INFRASTRUCTURE, /* type, module, function, code, descriptors, builtin methods, frames' code… */
+};
+
+struct ph_graph_type {
+	char *name;               /* "dict", "app.models.User" */
+	ph_addr address;          /* of the type object; 0 in graphs made by hand */
+	uint32_t node;            /* the type object's own node, 0 = none */
+	uint8_t cls;              /* enum ph_type_class */
+	bool weakrefable;         /* instances can be weakly referenced */
+	bool heap;                /* a heap type (Python class or from a C module) */
+};
+
+/* What holds an edge, as Python writes it. */
+enum ph_label_kind {
+	PH_LABEL_NONE,     /* unknown: "<slot>" */
+	PH_LABEL_ATTR,     /* .name (slot, struct member, key of a namespace dict) */
+	PH_LABEL_DICT,     /* .__dict__ of an instance: folded with the key that follows */
+	PH_LABEL_INDEX,    /* [index] of list, tuple, deque */
+	PH_LABEL_ELEMENT,  /* element of a set */
+	PH_LABEL_VALUE,    /* value of a dict under a key: name = printable key or "" */
+	PH_LABEL_KEY,      /* a dict's key */
+	PH_LABEL_LOCAL,    /* local variable `name` of a frame */
+	PH_LABEL_STACK,    /* operand stack of a frame */
+	PH_LABEL_CELL,     /* free or cell variable `name` */
+	PH_LABEL_TYPE,     /* its type: .__class__ */
+	PH_LABEL_WORD,     /* conservative find at byte offset `index` */
+};
+
+struct ph_label {
+	enum ph_label_kind kind;
+	int64_t index;     /* INDEX, WORD; −1 where it has no meaning */
+	ph_addr key;       /* VALUE, KEY: address of the key object, else 0 */
+	char name[112];    /* ATTR, LOCAL, CELL; VALUE: key as Python would write it, cut; else "" */
+	bool is_name;      /* name may appear in a report: a namespace's key or a member's name */
+};
+
+enum ph_root_kind {
+	PH_ROOT_LOCAL,     /* local variable or stack slot of a running frame */
+	PH_ROOT_MODULES,   /* sys.modules */
+	PH_ROOT_INTERP,    /* interpreter or thread state */
+	PH_ROOT_STATIC,    /* static type */
+	PH_ROOT_IMMORTAL,
+	PH_ROOT_C,         /* held by C code: reference count excess */
+};
+/* A named holder outside the object graph. */
+struct ph_graph_root {
+	uint32_t node;      /* the object held */
+	uint8_t kind;       /* enum ph_root_kind */
+	char *name;         /* "local rows in handler (app.py:12)", "builtins", … */
+};
+
+struct ph_graph {
+	uint32_t n;                  /* nodes, node 0 included */
+	uint64_t nedges;             /* without node 0's */
+	ph_addr *address;            /* [n] */
+	uint32_t *type;              /* [n] index into types */
+	uint32_t *shallow_;          /* [n] bytes; use ph_graph_shallow() */
+	uint32_t *uncounted_;        /* [n] bytes; use ph_graph_uncounted() */
+	uint32_t *refcount;          /* [n] saturated at UINT32_MAX; meaningless when immortal */
+	uint8_t *flags;              /* [n] enum ph_node_flag */
+	uint64_t *edge_start;        /* [n + 1] */
+	uint32_t *edges;             /* [nedges] */
+	uint32_t *seeds;             /* [nseeds] node 0's edges, ascending */
+	uint32_t nseeds;
+	struct ph_graph_type *types; /* [ntypes], by name */
+	uint32_t ntypes;
+	struct ph_graph_root *roots; /* [nroots] named holders, in SPEC's order of preference */
+	uint32_t nroots;
+	struct ph_big_size { uint32_t node; uint64_t shallow, uncounted; } *big; /* [nbig] by node */
+	uint32_t nbig;
+
+	/* totals */
+	uint64_t tracked, generations[4];
+	uint64_t shallow_bytes, uncounted_bytes;
+	uint64_t garbage_objects, garbage_tracked, garbage_bytes; /* bytes: shallow + uncounted */
+	uint64_t exact_objects;      /* size and references exact */
+
+	/* the label provider: see ph_graph_label() */
+	bool (*label)(void *ctx, const struct ph_graph *g, uint32_t node, uint64_t edge,
+		      struct ph_label *ret);
+	void *label_ctx;             /* borrowed */
+	void *priv;
+};
+
+struct ph_runtime;
+/* Reads every object of a captured target: the tracked ones from the gc lists,
+ * all others through references. rt is borrowed and must outlive the graph
+ * (labels are read on demand). */
+struct ph_err *ph_graph_build(const struct ph_runtime *rt, struct ph_notes *notes,
+			      struct ph_graph **ret);
+void ph_graph_free(struct ph_graph *g);
+
+/* Edges of a node, node 0's included; *ret_n of them. Borrowed. */
+static inline const uint32_t *ph_graph_edges(const struct ph_graph *g, uint32_t node,
+					     uint64_t *ret_n)
+{
+	if (node == 0) {
+		*ret_n = g->nseeds;
+		return g->seeds;
+	}
+	*ret_n = g->edge_start[node + 1] - g->edge_start[node];
+	return g->edges + g->edge_start[node];
+}
+uint64_t ph_graph_shallow_big(const struct ph_graph *g, uint32_t node);
+uint64_t ph_graph_uncounted_big(const struct ph_graph *g, uint32_t node);
+static inline uint64_t ph_graph_shallow(const struct ph_graph *g, uint32_t node)
+{
+	uint32_t v = g->shallow_[node];
+	return v != UINT32_MAX ? v : ph_graph_shallow_big(g, node);
+}
+static inline uint64_t ph_graph_uncounted(const struct ph_graph *g, uint32_t node)
+{
+	uint32_t v = g->uncounted_[node];
+	return v != UINT32_MAX ? v : ph_graph_uncounted_big(g, node);
+}
+/* shallow + uncounted: what goes away with the object alone */
+static inline uint64_t ph_graph_bytes(const struct ph_graph *g, uint32_t node)
+{
+	return ph_graph_shallow(g, node) + ph_graph_uncounted(g, node);
+}
+static inline int ph_graph_generation(const struct ph_graph *g, uint32_t node)
+{
+	return (g->flags[node] & PH_NODE_GEN_MASK) >> PH_NODE_GEN_SHIFT;
+}
+/* Node of an address, 0 when no object starts there. */
+uint32_t ph_graph_find(const struct ph_graph *g, ph_addr address);
+/* How `node` holds its `edge`-th reference (index within the node's edges).
+ * False when it cannot be told; *ret is then PH_LABEL_NONE. */
+bool ph_graph_label(const struct ph_graph *g, uint32_t node, uint64_t edge, struct ph_label *ret);
+
+/* ---- graphs made by hand, for tests and snapshots --------------------------- */
+
+/* A graph under construction; objects get ids 1, 2, … in the order added. */
+struct ph_graph_builder;
+struct ph_graph_builder *ph_graph_builder_new(void);
+/* Returns the type's index, or UINT32_MAX when memory is out. Name is copied. */
+uint32_t ph_graph_builder_type(struct ph_graph_builder *b, const char *name, enum ph_type_class cls,
+			       bool weakrefable);
+/* Adds an object (flags: enum ph_node_flag; PH_NODE_SEED makes it a root's). */
+uint32_t ph_graph_builder_node(struct ph_graph_builder *b, uint32_t type, uint64_t shallow,
+			       uint64_t uncounted, unsigned flags);
+/* Adds an edge (target id | PH_EDGE_ flags), labelled; edges of one source keep
+ * the order they were added in, sources may come in any order. */
+bool ph_graph_builder_edge(struct ph_graph_builder *b, uint32_t from, uint32_t to_and_flags,
+			   enum ph_label_kind kind, const char *name);
+/* Finishes: sorts edges into CSR, finds garbage (what no seed reaches), sums the
+ * totals; frees the builder also on error. */
+struct ph_err *ph_graph_builder_finish(struct ph_graph_builder *b, struct ph_graph **ret);
+
+/* Marks PH_NODE_GARBAGE on every node that node 0 does not reach (over counted and
+ * borrowed edges alike) and sets the garbage totals. */
+struct ph_err *ph_graph_find_garbage(struct ph_graph *g);
+
+#endif

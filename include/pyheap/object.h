@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* object: what one object is, how big it is, and what it refers to. */
+#ifndef PYHEAP_OBJECT_H
+#define PYHEAP_OBJECT_H
+
+#include <pyheap/graph.h>
+#include <pyheap/runtime.h>
+
+/* ---- references ------------------------------------------------------------- */
+
+/* One reference: the target's address and flags in the bits above it. */
+typedef uint64_t ph_ref;
+#define PH_REF_OWNED (1ull << 63)    /* held, but not visited by tp_traverse */
+#define PH_REF_BORROWED (1ull << 62) /* visited or found, but holds no reference count */
+#define PH_REF_ADDR ((1ull << PH_ADDR_BITS) - 1)
+
+/* How a reference is held, before it is turned into text. */
+struct ph_ref_label {
+	enum ph_label_kind kind;
+	int64_t index;
+	ph_addr key;      /* a str (ATTR, LOCAL, CELL) or any object (VALUE, KEY), or 0 */
+	ph_addr cstr;     /* ATTR: C string in the target, or 0 */
+	const char *name; /* ATTR: static string of ours, or NULL */
+};
+
+/* References of one object in the order the object holds them: those that
+ * tp_traverse visits, then the owned ones. Re-used from object to object. */
+struct ph_refs {
+	ph_ref *items;
+	size_t n, cap;
+	struct ph_ref_label *labels; /* beside items when `labelled`; else NULL */
+	size_t labels_cap;
+	bool labelled;
+	bool nomem;
+};
+void ph_refs_free(struct ph_refs *refs);
+
+/* ---- types --------------------------------------------------------------------- */
+
+struct ph_kind; /* how objects of a builtin type are read: src/object/kinds.c */
+
+/* A type object of the target, read once. Owned by the ph_objects. */
+struct ph_type {
+	ph_addr address;
+	uint32_t id;             /* dense, in the order met */
+	char *name;              /* SPEC's name */
+	uint64_t flags;          /* tp_flags */
+	uint64_t basicsize, itemsize;
+	uint32_t head_bytes;     /* that every instance has: what readers may use of ph_object.head */
+	int64_t dictoffset, weaklistoffset;
+	struct ph_type *base;
+	bool heap, have_gc, weakrefable;
+	ph_addr traverse;        /* tp_traverse */
+	bool python_class;       /* made by a class statement (or type()) */
+
+	/* references */
+	const struct ph_kind *kind;  /* reads what the C base type holds; NULL = unknown */
+	struct ph_type *owner;       /* the type whose tp_traverse runs in the end */
+	bool visits_type;            /* its traverse visits type(o) … */
+	bool owns_type;              /* … or holds it unvisited */
+	uint8_t dict_mode;           /* enum ph_dict_mode */
+	struct ph_type_member { uint32_t offset; ph_addr name; } *slots; /* visited __slots__ */
+	size_t nslots;
+	struct ph_type_member *members; /* declared object members of C types in the base chain, by offset */
+	size_t nmembers;
+	ph_addr cached_keys;         /* ht_cached_keys, 0 = none */
+	bool leaf;                   /* instances never refer to anything but their type */
+	bool refs_exact;
+	bool structseq;
+	uint32_t structseq_fields;
+
+	/* size */
+	uint8_t cls;                 /* enum ph_type_class of its instances */
+	const struct ph_kind *sizer; /* kind of the type whose C __sizeof__ applies; NULL = unknown */
+	bool python_sizeof;          /* a Python-level __sizeof__ was passed over */
+	uint32_t pre;                /* bytes before the object that sys.getsizeof adds */
+	struct ph_type *next;        /* all types of the ph_objects, by id */
+};
+
+enum ph_dict_mode {
+	PH_DICT_NONE,
+	PH_DICT_SLOT,    /* at dictoffset */
+	PH_DICT_FROM_END,/* at -dictoffset from the end of the object's items */
+	PH_DICT_MANAGED, /* in the pre-header, or values without a dict */
+};
+
+/* ---- objects -------------------------------------------------------------------- */
+
+struct ph_objects {
+	const struct ph_runtime *rt;     /* borrowed */
+	const struct ph_mem *mem;
+	const struct ph_layout *layout;
+	struct ph_notes *notes;          /* borrowed */
+	struct ph_type **table;          /* hash of types by address */
+	size_t table_size, ntypes;
+	struct ph_type *first, **last;   /* all, by id */
+	ph_addr subtype_traverse;        /* tp_traverse of every class made by Python code */
+	ph_addr subtype_dealloc;         /* and its tp_dealloc */
+	ph_addr sizeof_key;              /* the interned str "__sizeof__" */
+	ph_addr interned;                /* the dict of interned strings, which holds no counts; 0 = none */
+	ph_addr sizeof_function;         /* ob_type of functions written in Python */
+	uint32_t off_type;               /* of ob_type, hot */
+	uint32_t head_size;              /* sizeof(PyGC_Head) */
+	bool immortals;                  /* 3.12+: negative low half of the count */
+	bool nomem;
+};
+
+struct ph_err *ph_objects_open(const struct ph_runtime *rt, struct ph_notes *notes,
+			       struct ph_objects **ret);
+void ph_objects_close(struct ph_objects *os);
+
+/* The type object at an address, read and checked on first use; NULL when there
+ * is none. Borrowed. */
+struct ph_type *ph_type_slow(struct ph_objects *os, ph_addr address);
+static inline struct ph_type *ph_type_at(struct ph_objects *os, ph_addr address)
+{
+	size_t i = (address >> 4) * 0x9e3779b97f4a7c15u >> 40 & (os->table_size - 1);
+	struct ph_type *t = os->table[i];
+	return t && t->address == address ? t : ph_type_slow(os, address);
+}
+/* The type of the object at an address; NULL when that is not an object. */
+static inline struct ph_type *ph_object_type(struct ph_objects *os, ph_addr object)
+{
+	uint64_t type;
+	if ((object & 7) || !ph_mem_u64(os->mem, object + os->off_type, &type))
+		return NULL;
+	return ph_type_at(os, type);
+}
+
+struct ph_object {
+	ph_addr address;
+	const struct ph_type *type;
+	const uint8_t *head; /* its first type->head_bytes bytes */
+};
+/* False (and a note) when its head is not readable. */
+bool ph_object_open(struct ph_objects *os, ph_addr address, const struct ph_type *type,
+		    struct ph_object *ret);
+/* Appends all references; false when they are not known exactly. */
+bool ph_object_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out);
+/* sys.getsizeof and the bytes it leaves out; false when not known exactly. */
+bool ph_object_size(struct ph_objects *os, const struct ph_object *o, uint64_t *ret_shallow,
+		    uint64_t *ret_uncounted);
+/* Reference count; *ret_immortal where the interpreter does not count. */
+uint64_t ph_object_refcount(struct ph_objects *os, const struct ph_object *o, bool *ret_immortal);
+/* On a gc list? */
+bool ph_object_tracked(struct ph_objects *os, const struct ph_object *o);
+/* A label as the graph gives it out. */
+void ph_object_label(struct ph_objects *os, const struct ph_ref_label *l, struct ph_label *ret);
+
+#endif

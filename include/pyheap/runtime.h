@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* runtime: CPython's interpreters, threads, frames, gc lists, and the few
+ * builtin structs that names are read from (str, int, dict). */
+#ifndef PYHEAP_RUNTIME_H
+#define PYHEAP_RUNTIME_H
+
+#include <pyheap/layout.h>
+
+struct ph_interp {
+	ph_addr address;
+	int64_t id;
+	ph_addr gc; /* its struct _gc_runtime_state */
+};
+
+struct ph_runtime {
+	const struct ph_target *target; /* borrowed */
+	const struct ph_mem *mem;       /* borrowed from target */
+	const struct ph_layout *layout; /* borrowed */
+	ph_addr address;                /* of _PyRuntime */
+	uint32_t hexversion;            /* PY_VERSION_HEX */
+	bool free_threaded;
+	bool debug_build;
+	bool collecting;                /* some interpreter's collector is at work */
+	struct ph_interp *interps;      /* main interpreter first */
+	size_t ninterps;
+	ph_addr type_type, dict_type;   /* &PyType_Type, &PyDict_Type */
+	ph_addr lookdict;               /* ≤3.10: dk_lookup of dicts with keys of any type; 0 = not known */
+};
+
+/* Reads and checks the runtime of a captured target. Errors: 3 no interpreter
+ * (not CPython, or not initialised), 5 the layout does not fit. */
+struct ph_err *ph_runtime_open(const struct ph_target *target, const struct ph_layout *layout,
+			       struct ph_notes *notes, struct ph_runtime **ret);
+void ph_runtime_free(struct ph_runtime *rt);
+/* "3.11.2", "3.14.0rc1" */
+void ph_runtime_version(const struct ph_runtime *rt, char buf[32]);
+
+/* ---- builtin values, for names --------------------------------------------- */
+
+/* A str object's text as UTF-8, at most max − 1 bytes and NUL-terminated; cut
+ * at a character. False when it is not a readable str. */
+bool ph_py_str(const struct ph_runtime *rt, ph_addr str, char *buf, size_t max);
+/* An int object's value; false when it does not fit or cannot be read. */
+bool ph_py_int(const struct ph_runtime *rt, ph_addr num, int64_t *ret);
+
+/* A dict's table, checked against memory once; then cheap to walk. */
+struct ph_py_dict {
+	const uint8_t *entries; /* nentries entries of `stride` bytes */
+	const uint8_t *values;  /* split table: nentries values; else NULL */
+	uint64_t nentries;
+	ph_addr keys;           /* the keys object */
+	uint32_t stride, key_off, value_off;
+	bool split;
+	bool general;           /* keys may be anything (not all str), by dk_kind or dk_lookup */
+	bool kind_known;        /* false: `general` was told from the keys themselves */
+};
+bool ph_py_dict(const struct ph_runtime *rt, ph_addr dict, struct ph_py_dict *ret);
+/* The same for a keys object and an array of values (0 = not split). */
+bool ph_py_dict_table(const struct ph_runtime *rt, ph_addr keys, ph_addr values,
+		      struct ph_py_dict *ret);
+static inline void ph_py_dict_entry(const struct ph_py_dict *d, uint64_t i, ph_addr *ret_key,
+				    ph_addr *ret_value)
+{
+	const uint8_t *e = d->entries + i * d->stride;
+	*ret_key = ph_load_u64(e + d->key_off);
+	*ret_value = d->split ? (d->values ? ph_load_u64(d->values + i * 8) : 0)
+			      : ph_load_u64(e + d->value_off);
+}
+/* Bytes that sys.getsizeof counts for a keys object; 0 when it cannot be read. */
+uint64_t ph_py_keys_size(const struct ph_runtime *rt, ph_addr keys);
+/* Value under a str key, or 0. */
+ph_addr ph_py_dict_get(const struct ph_runtime *rt, ph_addr dict, const char *key);
+
+/* ---- types -------------------------------------------------------------------- */
+
+/* Dict of a type: tp_dict, or of a static builtin type (3.12+) that of the
+ * interpreter's state. 0 = none. */
+ph_addr ph_py_type_dict(const struct ph_runtime *rt, ph_addr type);
+/* tp_subclasses, likewise. */
+ph_addr ph_py_type_subclasses(const struct ph_runtime *rt, ph_addr type);
+/* SPEC's name of a type: qualname of builtins, module.qualname otherwise. */
+bool ph_py_type_name(const struct ph_runtime *rt, ph_addr type, char *buf, size_t max);
+
+/* ---- gc lists -------------------------------------------------------------------- */
+
+/* Calls fn(ctx, object, generation) for every object on a gc list: generation 0,
+ * 1, 2, 3 = permanent, 4 = on a temporary list of a collection in progress, but
+ * for the generations whose bit is set in `skip`. fn returns false when the object
+ * was seen before (the list then ends, noted). */
+void ph_runtime_tracked(const struct ph_runtime *rt, unsigned skip, struct ph_notes *notes,
+			bool (*fn)(void *ctx, ph_addr object, int generation), void *ctx);
+
+/* ---- roots ------------------------------------------------------------------------- */
+
+enum ph_rootref_kind { PH_ROOTREF_LOCAL, PH_ROOTREF_MODULES, PH_ROOTREF_INTERP };
+/* A reference from outside the object graph. */
+struct ph_rootref {
+	ph_addr object;
+	enum ph_rootref_kind kind;
+	bool borrowed;      /* a deferred or borrowed stack reference: holds no count */
+	ph_addr code;       /* LOCAL: the frame's code object, else 0 */
+	uint32_t lineno;    /* LOCAL: first line of the function */
+	char name[64];      /* LOCAL: variable ("" = operand stack); else the holder */
+};
+struct ph_rootrefs PH_VEC(struct ph_rootref);
+/* References from threads' frames (all of them up to 3.10 are objects of their
+ * own; from 3.11 on only visible here), then from sys.modules, thread and
+ * interpreter state. The caller frees refs with ph_vec_free(). */
+struct ph_err *ph_runtime_roots(const struct ph_runtime *rt, struct ph_notes *notes,
+				struct ph_rootrefs *refs);
+
+/* ---- frames (3.11+: struct _PyInterpreterFrame) ------------------------------------ */
+
+/* One interpreter frame's slots: which there are and how to read them. */
+struct ph_py_frame {
+	ph_addr address;
+	ph_addr code, func, frame_obj, f_locals; /* 0 = none; code may be any executable */
+	bool code_borrowed, func_borrowed;       /* tagged references that hold no count */
+	ph_addr slots;      /* address of localsplus[0] */
+	uint32_t nlocals;   /* co_nlocalsplus */
+	uint32_t nslots;    /* locals and the valid part of the operand stack */
+	uint32_t nvisited;  /* of these, what a traverse visits: none while the frame runs */
+	ph_addr previous;
+	int owner;
+};
+bool ph_py_frame(const struct ph_runtime *rt, ph_addr iframe, struct ph_py_frame *ret);
+/* A slot's object with the tag taken off (3.14+); 0 = empty. */
+ph_addr ph_py_slot(const struct ph_runtime *rt, uint64_t bits, bool *ret_borrowed);
+/* The str that names local i of a code object; 0 when there is none. */
+ph_addr ph_py_local_name_object(const struct ph_runtime *rt, ph_addr code, uint32_t i);
+/* Its text; false when there is none. */
+bool ph_py_local_name(const struct ph_runtime *rt, ph_addr code, uint32_t i, char *buf, size_t max);
+
+#endif

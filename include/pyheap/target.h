@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* target: a live process or an ELF core → its memory, modules and threads.
+ * Knows Linux and ELF, knows nothing of Python. */
+#ifndef PYHEAP_TARGET_H
+#define PYHEAP_TARGET_H
+
+#include <sys/types.h>
+#include <time.h>
+#include <pyheap/memory.h>
+
+struct ph_target_options {
+	const char *exe;          /* --exe FILE: the main program of a core, or NULL */
+	const char *sysroot;      /* --sysroot DIR: look up the target's files below it, or NULL */
+	double stop_timeout_s;    /* --stop-timeout, 0 = 2 s */
+	bool no_pause;            /* --pause none: copy without stopping */
+	bool low_memory;          /* --low-memory: windows, target stays stopped until close */
+	bool ignore_limits;       /* tests only: skip the memory check */
+};
+
+enum ph_target_kind { PH_TARGET_PROCESS, PH_TARGET_CORE };
+
+/* One mapped ELF file. */
+struct ph_module {
+	char *path;          /* as the target names it ("" when unknown) */
+	char *open_path;     /* where we can open the same file, or NULL when it was not found */
+	uint8_t build_id[64];
+	size_t build_id_len; /* 0 = none */
+	uint64_t bias;       /* runtime address − ELF address */
+	ph_addr start, end;  /* span of its mappings */
+	struct ph_elf *elf;  /* private to src/target */
+};
+
+struct ph_thread_regs {
+	pid_t tid;
+	ph_addr sp;       /* stack pointer */
+	ph_addr tls;      /* fs base on x86-64, tpidr on aarch64 */
+	char name[16];    /* comm; "" when unknown */
+};
+
+struct ph_target {
+	enum ph_target_kind kind;
+	char *what;               /* as given on the command line */
+	pid_t pid;                /* of the process, or the one the core's notes name (0 = unknown) */
+	char *path;               /* core: its absolute path; NULL for a process */
+	char *exe;                /* path of the main program, or NULL */
+	char **argv;              /* the target's command line, or NULL when unknown */
+	size_t argc;
+	uint16_t machine;         /* EM_X86_64, EM_AARCH64 */
+	struct ph_module *modules; /* by start address */
+	size_t nmodules;
+
+	/* set by ph_target_capture() */
+	struct ph_mem *mem;       /* sealed */
+	struct ph_thread_regs *threads;
+	size_t nthreads;
+	struct timespec captured_at; /* wall clock; of a core: its file's mtime */
+	double pause_ms;          /* first interrupt to last resume; negative = not paused */
+	uint64_t copied_bytes;    /* of a process */
+	uint64_t rss_bytes;       /* 0 = unknown */
+	void *priv;
+};
+
+/* Tells the target apart (all digits = PID, else a file by its magic), opens it
+ * and lists its modules; does not stop it. Errors: 2 no such process or file,
+ * zombie; 3 not an ELF core; 4 not permitted (which rule, what to run);
+ * 7 32-bit, big-endian or another machine. */
+struct ph_err *ph_target_open(const char *what, const struct ph_target_options *opt,
+			      struct ph_notes *notes, struct ph_target **ret);
+/* Takes the memory: a process is stopped, copied and resumed (its modules are
+ * listed anew); a core is mapped. May be called again for a process: what the
+ * first capture gave is freed. Errors as above, and 7 when the copy would not
+ * fit, 2 when a thread does not stop in time (all are resumed then). */
+struct ph_err *ph_target_capture(struct ph_target *target, struct ph_notes *notes);
+void ph_target_close(struct ph_target *target);
+
+/* An ELF symbol by name, from .symtab or .dynsym of the first module (in order
+ * of address) that defines it. False when none does. ret_module and ret_size
+ * may be NULL. */
+bool ph_target_symbol(const struct ph_target *target, const char *name,
+		      const struct ph_module **ret_module, ph_addr *ret_addr, uint64_t *ret_size);
+/* The same in one module. */
+bool ph_module_symbol(const struct ph_module *module, const char *name, ph_addr *ret_addr,
+		      uint64_t *ret_size);
+/* A section's span in the target by name, such as ".PyRuntime". */
+bool ph_module_section(const struct ph_module *module, const char *name, ph_addr *ret_addr,
+		       uint64_t *ret_size);
+/* Bytes of the file at a target address, for read-only data that may not have
+ * been captured yet (Py_Version before the stop); NULL when not there. */
+const void *ph_module_bytes(const struct ph_module *module, ph_addr addr, size_t n);
+/* The module whose mappings hold addr, or NULL. */
+const struct ph_module *ph_target_module_at(const struct ph_target *target, ph_addr addr);
+/* Build-id in hex, owned by the caller; NULL when there is none. */
+char *ph_module_build_id(const struct ph_module *module);
+
+#endif
