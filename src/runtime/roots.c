@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What holds objects from outside the object graph: frames, sys.modules, thread
+ * and interpreter state. Facts: Include/internal/pycore_interp*.h, Include/cpython/pystate.h. */
+#include <stdio.h>
+#include "runtime_priv.h"
+
+#define MAX_THREADS 65536
+#define MAX_FRAMES 1000000 /* of one thread */
+#define MAX_EXC_STACK 100000
+
+struct roots {
+	const struct ph_runtime *rt;
+	struct ph_notes *notes;
+	struct ph_rootrefs *refs;
+	bool nomem;
+};
+
+static struct ph_rootref *root_add(struct roots *r, enum ph_rootref_kind kind, ph_addr object,
+				   const char *name)
+{
+	static struct ph_rootref sink;
+	if (!object)
+		return &sink;
+	if (!PH_VEC_PUSH(r->refs, (struct ph_rootref){ .object = object, .kind = kind })) {
+		r->nomem = true;
+		return &sink;
+	}
+	struct ph_rootref *ref = &r->refs->items[r->refs->n - 1];
+	snprintf(ref->name, sizeof ref->name, "%s", name);
+	return ref;
+}
+
+/* ---- frames -------------------------------------------------------------------- */
+
+static void frame_slots(struct roots *r, const struct ph_py_frame *f)
+{
+	const struct ph_runtime *rt = r->rt;
+	const uint8_t *slots = ph_mem_at(rt->mem, f->slots, (uint64_t)f->nslots * 8);
+	uint32_t lineno = 0;
+	ph_mem_u32(rt->mem, f->code + ph_layout_off(rt->layout, PH_F_PyCode_co_firstlineno), &lineno);
+	for (uint32_t i = 0; slots && i < f->nslots; i++) {
+		bool borrowed;
+		ph_addr object = ph_py_slot(rt, ph_load_u64(slots + 8 * i), &borrowed);
+		if (!object)
+			continue;
+		struct ph_rootref *ref = root_add(r, PH_ROOTREF_LOCAL, object, "");
+		ref->borrowed = borrowed;
+		ref->code = f->code;
+		ref->lineno = lineno;
+		if (i < f->nlocals)
+			ph_py_local_name(rt, f->code, i, ref->name, sizeof ref->name);
+	}
+}
+
+static void interpreter_frames(struct roots *r, ph_addr iframe)
+{
+	struct ph_py_frame f;
+	size_t n = 0;
+	for (; iframe && n < MAX_FRAMES; n++, iframe = f.previous) {
+		if (!ph_py_frame(r->rt, iframe, &f)) {
+			ph_note(r->notes, PH_NOTE_BAD_LIST, iframe);
+			return;
+		}
+		/* entries from C onto the stack have nothing but a link */
+		if (f.owner > r->rt->layout->enums[PH_E_FRAME_OWNED_BY_FRAME_OBJECT].value)
+			continue;
+		frame_slots(r, &f);
+		root_add(r, PH_ROOTREF_INTERP, f.code, "code of a running frame")->borrowed = f.code_borrowed;
+		root_add(r, PH_ROOTREF_INTERP, f.func, "function of a running frame")->borrowed = f.func_borrowed;
+		root_add(r, PH_ROOTREF_INTERP, f.frame_obj, "running frame");
+		root_add(r, PH_ROOTREF_INTERP, f.f_locals, "locals of a running frame");
+	}
+	if (iframe)
+		ph_note(r->notes, PH_NOTE_BAD_LIST, iframe);
+}
+
+static void thread_frames(struct roots *r, ph_addr thread)
+{
+	const struct ph_runtime *rt = r->rt;
+	if (rt_has(rt, PH_F_PyFrame_f_localsplus)) { /* ≤3.10: frames are objects, linked by f_back */
+		root_add(r, PH_ROOTREF_INTERP, rt_field(rt, thread, PH_F_PyThread_frame), "running frame");
+		return;
+	}
+	if (rt_has(rt, PH_F_PyThread_frame))
+		interpreter_frames(r, rt_field(rt, thread, PH_F_PyThread_frame));
+	else if (rt_has(rt, PH_F_PyThread_cframe) && rt_has(rt, PH_F_CFrame_current_frame))
+		interpreter_frames(r, rt_field(rt, rt_field(rt, thread, PH_F_PyThread_cframe),
+					       PH_F_CFrame_current_frame));
+}
+
+/* ---- fields of the states ---------------------------------------------------------- */
+
+struct state_field {
+	enum ph_field field;
+	const char *name;
+};
+
+static void fields_add(struct roots *r, ph_addr base, const struct state_field *fields, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (rt_has(r->rt, fields[i].field))
+			root_add(r, PH_ROOTREF_INTERP, rt_field(r->rt, base, fields[i].field), fields[i].name);
+}
+#define FIELDS_ADD(r, base, table) fields_add(r, base, table, sizeof(table) / sizeof *(table))
+
+static const struct state_field thread_fields[] = {
+	{ PH_F_PyThread_dict, "thread state dict" },
+	{ PH_F_PyThread_context, "current context" },
+	{ PH_F_PyThread_async_exc, "asynchronous exception" },
+	{ PH_F_PyThread_curexc_type, "current exception" },
+	{ PH_F_PyThread_curexc_value, "current exception" },
+	{ PH_F_PyThread_curexc_traceback, "current exception" },
+	{ PH_F_PyThread_c_profileobj, "profile function" },
+	{ PH_F_PyThread_c_traceobj, "trace function" },
+	{ PH_F_PyThread_async_gen_firstiter, "async generator hooks" },
+	{ PH_F_PyThread_async_gen_finalizer, "async generator hooks" },
+	{ PH_F_PyThread_delete_later, "objects being deleted" },
+	{ PH_F_PyThread_running_loop, "running event loop" },
+	{ PH_F_PyThread_running_task, "running task" },
+};
+
+static const struct state_field exc_fields[] = {
+	{ PH_F_ExcStack_type, "handled exception" },
+	{ PH_F_ExcStack_value, "handled exception" },
+	{ PH_F_ExcStack_traceback, "handled exception" },
+};
+
+static const struct state_field interp_fields[] = {
+	{ PH_F_PyInterp_sysdict, "sys" },
+	{ PH_F_PyInterp_sysdict_copy, "copy of sys" },
+	{ PH_F_PyInterp_builtins, "builtins" },
+	{ PH_F_PyInterp_builtins_copy, "copy of builtins" },
+	{ PH_F_PyInterp_modules_by_index, "modules by index" },
+	{ PH_F_PyInterp_importlib, "importlib" },
+	{ PH_F_PyInterp_import_func, "import function" },
+	{ PH_F_PyInterp_codec_search_path, "codec registry" },
+	{ PH_F_PyInterp_codec_search_cache, "codec registry" },
+	{ PH_F_PyInterp_codec_error_registry, "codec registry" },
+	{ PH_F_PyInterp_dict, "interpreter state dict" },
+	{ PH_F_PyInterp_before_forkers, "fork handlers" },
+	{ PH_F_PyInterp_after_forkers_parent, "fork handlers" },
+	{ PH_F_PyInterp_after_forkers_child, "fork handlers" },
+	{ PH_F_PyInterp_audit_hooks, "audit hooks" },
+	{ PH_F_PyInterp_warnings_filters, "warnings" },
+	{ PH_F_PyInterp_warnings_once_registry, "warnings" },
+	{ PH_F_PyInterp_warnings_default_action, "warnings" },
+};
+
+static const struct state_field gc_fields[] = {
+	{ PH_F_GC_garbage, "gc.garbage" },
+	{ PH_F_GC_callbacks, "gc.callbacks" },
+};
+
+static void exception_stack(struct roots *r, ph_addr item)
+{
+	for (size_t n = 0; item && n < MAX_EXC_STACK; n++) {
+		FIELDS_ADD(r, item, exc_fields);
+		if (!rt_has(r->rt, PH_F_ExcStack_previous))
+			return;
+		item = rt_field(r->rt, item, PH_F_ExcStack_previous);
+	}
+}
+
+/* Locals first: where several roots hold an object, the first names it. */
+static void threads_add(struct roots *r, ph_addr thread)
+{
+	size_t n = 0;
+	for (ph_addr at = thread; at && n < MAX_THREADS; n++) {
+		thread_frames(r, at);
+		at = rt_field(r->rt, at, PH_F_PyThread_next);
+	}
+	if (n == MAX_THREADS)
+		ph_note(r->notes, PH_NOTE_BAD_LIST, thread);
+	n = 0;
+	for (ph_addr at = thread; at && n < MAX_THREADS; n++) {
+		FIELDS_ADD(r, at, thread_fields);
+		if (rt_has(r->rt, PH_F_PyThread_exc_info))
+			exception_stack(r, rt_field(r->rt, at, PH_F_PyThread_exc_info));
+		at = rt_field(r->rt, at, PH_F_PyThread_next);
+	}
+}
+
+struct ph_err *ph_runtime_roots(const struct ph_runtime *rt, struct ph_notes *notes,
+				struct ph_rootrefs *refs)
+{
+	struct roots r = { .rt = rt, .notes = notes, .refs = refs };
+	for (size_t i = 0; i < rt->ninterps; i++) {
+		ph_addr in = rt->interps[i].address;
+		threads_add(&r, rt_field(rt, in, PH_F_PyInterp_threads));
+		root_add(&r, PH_ROOTREF_MODULES, rt_field(rt, in, PH_F_PyInterp_modules), "sys.modules");
+		FIELDS_ADD(&r, in, interp_fields);
+		FIELDS_ADD(&r, rt->interps[i].gc, gc_fields);
+	}
+	return r.nomem ? ph_err_nomem() : NULL;
+}
