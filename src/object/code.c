@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* References of types, code, frames, generators, modules, exceptions.
+ * Facts: Objects/{type,code,frame,gen,module,method}object.c, Objects/exceptions.c, Python/frame.c. */
+#include "readers.h"
+
+static void field_ref(struct ph_objects *os, ph_addr base, enum ph_field f, ph_ref flags,
+		      struct ph_ref_label label, struct ph_refs *out)
+{
+	uint64_t ref = has(os, f) ? m_u64(os, base, f) & PH_REF_ADDR : 0;
+	ref_add(out, ref ? ref | flags : 0, label);
+}
+
+/* ---- type ------------------------------------------------------------------------ */
+
+/* Only heap types are collected; what a static type holds is owned. */
+bool type_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out)
+{
+	bool heap = o_u64(os, o, PH_F_PyType_tp_flags) & TPFLAGS_HEAPTYPE;
+	ph_ref flags = heap ? 0 : PH_REF_OWNED;
+	ph_addr at = o->address, dict = ph_py_type_dict(os->rt, at);
+	ph_addr subclasses = ph_py_type_subclasses(os->rt, at);
+	struct ph_py_dict d;
+
+	ref_add(out, dict & PH_REF_ADDR ? dict | flags : 0, LABEL(DICT, 0));
+	field_ref(os, at, PH_F_PyType_tp_cache, flags, ATTR("<tp_cache>"), out);
+	field_ref(os, at, PH_F_PyType_tp_mro, flags, ATTR("__mro__"), out);
+	field_ref(os, at, PH_F_PyType_tp_bases, flags, ATTR("__bases__"), out);
+	if (heap) { /* a static type borrows its base */
+		field_ref(os, at, PH_F_PyType_tp_base, 0, ATTR("__base__"), out);
+		field_ref(os, at, PH_F_PyHeapType_ht_module, 0, ATTR("<module>"), out);
+	}
+	/* a small number is the index of a static type's state, not an object */
+	if (subclasses > 0xffff)
+		ref_add(out, subclasses | PH_REF_OWNED, ATTR("<subclasses>"));
+	if (!heap)
+		return true;
+	field_ref(os, at, PH_F_PyHeapType_ht_name, PH_REF_OWNED, ATTR("__name__"), out);
+	field_ref(os, at, PH_F_PyHeapType_ht_slots, PH_REF_OWNED, ATTR("<slots>"), out);
+	field_ref(os, at, PH_F_PyHeapType_ht_qualname, PH_REF_OWNED, ATTR("__qualname__"), out);
+	if (!o->type || !has(os, PH_F_PyHeapType_ht_cached_keys))
+		return true;
+	ph_addr keys = m_u64(os, at, PH_F_PyHeapType_ht_cached_keys);
+	if (!keys || !ph_py_dict_table(os->rt, keys, 0, &d))
+		return true;
+	for (uint64_t i = 0; i < d.nentries; i++) {
+		ph_addr key = ph_load_u64(d.entries + i * d.stride + d.key_off) & PH_REF_ADDR;
+		ref_add(out, key ? key | PH_REF_OWNED : 0, ATTR("<shared key>"));
+	}
+	return true;
+}
+
+/* ---- code ---------------------------------------------------------------------------- */
+
+/* The fixed members are slots of its row; this is the block of cached attributes. */
+bool code_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out)
+{
+	static const enum ph_field cached[] = { PH_F_CoCached_co_code, PH_F_CoCached_co_varnames,
+						PH_F_CoCached_co_cellvars, PH_F_CoCached_co_freevars };
+	ph_addr block = has(os, PH_F_PyCode_co_cached) ? o_u64(os, o, PH_F_PyCode_co_cached) : 0;
+	for (size_t i = 0; block && i < 4; i++)
+		field_ref(os, block, cached[i], PH_REF_OWNED, ATTR("<cached>"), out);
+	return true;
+}
+
+/* ---- frames ----------------------------------------------------------------------------- */
+
+static void local_ref(struct ph_objects *os, ph_addr code, uint32_t i, bool is_local, ph_ref ref,
+		      struct ph_refs *out)
+{
+	struct ph_ref_label label = LABEL(STACK, 0);
+	if (is_local && out->labelled)
+		label = LABEL(LOCAL, .key = ph_py_local_name_object(os->rt, code, i));
+	ref_add(out, ref, label);
+}
+
+/* What _PyFrame_Traverse visits of a frame that lies in a generator or frame object. */
+bool iframe_refs(struct ph_objects *os, ph_addr iframe, struct ph_refs *out)
+{
+	struct ph_py_frame f;
+	if (!ph_py_frame(os->rt, iframe, &f))
+		return false;
+	ref_add(out, f.frame_obj & PH_REF_ADDR, ATTR("gi_frame"));
+	ref_add(out, f.f_locals & PH_REF_ADDR, ATTR("f_locals"));
+	ref_add(out, f.func ? f.func | (f.func_borrowed ? PH_REF_BORROWED : 0) : 0, ATTR("<function>"));
+	ref_add(out, f.code ? f.code | (f.code_borrowed ? PH_REF_BORROWED : 0) : 0, ATTR("f_code"));
+	const uint8_t *slots = ph_mem_at(os->mem, f.slots, (uint64_t)f.nvisited * 8);
+	for (uint32_t i = 0; slots && i < f.nvisited; i++) {
+		bool borrowed;
+		ph_addr object = ph_py_slot(os->rt, ph_load_u64(slots + 8 * i), &borrowed);
+		if (object & PH_REF_ADDR)
+			local_ref(os, f.code, i, i < f.nlocals, object | (borrowed ? PH_REF_BORROWED : 0), out);
+	}
+	return slots || !f.nvisited;
+}
+
+/* ≤3.10: locals, cells and free variables lie inside the frame object, then the stack. */
+static bool old_frame_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out)
+{
+	const struct ph_layout *l = os->layout;
+	ph_addr locals = o->address + ph_layout_off(l, PH_F_PyFrame_f_localsplus);
+	ph_addr stack = o_u64(os, o, PH_F_PyFrame_f_valuestack), top = stack;
+	ph_addr code = o_u64(os, o, PH_F_PyFrame_f_code);
+	uint64_t room = (uint64_t)(o_size(os, o) < 0 ? 0 : o_size(os, o)) + 1;
+	if (has(os, PH_F_PyFrame_f_stackdepth)) {
+		int32_t depth = (int32_t)o_u32(os, o, PH_F_PyFrame_f_stackdepth);
+		top = depth > 0 ? stack + 8 * (uint64_t)depth : stack;
+	} else if (has(os, PH_F_PyFrame_f_stacktop) && o_u64(os, o, PH_F_PyFrame_f_stacktop)) {
+		top = o_u64(os, o, PH_F_PyFrame_f_stacktop);
+	}
+	if (stack < locals || top < stack || (top - locals) / 8 > room)
+		return false;
+	uint64_t n = (top - locals) / 8;
+	const uint8_t *p = ph_mem_at(os->mem, locals, 8 * n);
+	for (uint64_t i = 0; p && i < n; i++)
+		local_ref(os, code, (uint32_t)i, locals + 8 * i < stack, ph_load_u64(p + 8 * i) & PH_REF_ADDR, out);
+	return p || !n;
+}
+
+bool frame_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out)
+{
+	if (has(os, PH_F_PyFrame_f_localsplus))
+		return old_frame_refs(os, o, out);
+	ph_addr iframe = o_u64(os, o, PH_F_PyFrame_f_frame);
+	uint8_t owner;
+	const uint8_t *p = iframe ? ph_mem_at(os->mem, iframe + ph_layout_off(os->layout, PH_F_IFrame_owner), 1)
+				  : NULL;
+	if (!p)
+		return !iframe;
+	owner = *p;
+	if (owner != os->layout->enums[PH_E_FRAME_OWNED_BY_FRAME_OBJECT].value)
+		return true; /* its thread or generator visits the locals */
+	return iframe_refs(os, iframe, out);
+}
+
+/* ---- generators ---------------------------------------------------------------------------- */
+
+bool generator_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out)
+{
+	bool exact = true;
+	if (has(os, PH_F_PyGen_gi_iframe)) {
+		const struct ph_member *m = &os->layout->field[PH_F_PyGen_frame_state];
+		int64_t state = m->present ? (int8_t)o->head[m->offset] : 0;
+		ph_addr iframe = o->address + ph_layout_off(os->layout, PH_F_PyGen_gi_iframe);
+		if (state != os->layout->enums[PH_E_FRAME_CLEARED].value)
+			exact = iframe_refs(os, iframe, out);
+		else if (has(os, PH_F_IFrame_stackpointer)) { /* 3.14+: a cleared frame keeps its code */
+			bool borrowed;
+			ph_addr code = ph_py_slot(os->rt, m_u64(os, iframe, PH_F_IFrame_executable), &borrowed);
+			ref_add(out, code ? code | (borrowed ? PH_REF_BORROWED : 0) : 0, ATTR("gi_code"));
+		}
+	}
+	field_ref(os, o->address, PH_F_PyGen_exc_type, 0, ATTR("<exception>"), out);
+	field_ref(os, o->address, PH_F_PyGen_exc_value, 0, ATTR("<exception>"), out);
+	field_ref(os, o->address, PH_F_PyGen_exc_traceback, 0, ATTR("<exception>"), out);
+	return exact;
+}
+
+/* ---- builtin methods, modules ------------------------------------------------------------------ */
+
+#define METH_METHOD 0x200u
+
+bool cfunction_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out)
+{
+	uint32_t flags;
+	ph_addr def = o_u64(os, o, PH_F_PyCFunction_m_ml);
+	if (has(os, PH_F_PyCMethod_mm_class) && def &&
+	    ph_mem_u32(os->mem, def + ph_layout_off(os->layout, PH_F_PyMethodDef_ml_flags), &flags) &&
+	    flags & METH_METHOD)
+		field_ref(os, o->address, PH_F_PyCMethod_mm_class, 0, ATTR("<class>"), out);
+	field_ref(os, o->address, PH_F_PyCFunction_m_self, 0, ATTR("__self__"), out);
+	field_ref(os, o->address, PH_F_PyCFunction_m_module, 0, ATTR("__module__"), out);
+	return true;
+}
+
+#define MODULE_STATE_MAX (1u << 20)
+
+/* A module's own state is visited by a function of its own; its memory is searched instead. */
+static bool module_state_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out)
+{
+	ph_addr state = has(os, PH_F_PyModule_md_state) ? o_u64(os, o, PH_F_PyModule_md_state) : 0;
+	ph_addr traverse;
+	uint64_t size;
+	if (has(os, PH_F_PyModule_md_state_traverse)) {
+		traverse = o_u64(os, o, PH_F_PyModule_md_state_traverse);
+		size = o_u64(os, o, PH_F_PyModule_md_state_size);
+	} else {
+		ph_addr def = has(os, PH_F_PyModule_md_def) ? o_u64(os, o, PH_F_PyModule_md_def) : 0;
+		traverse = m_u64(os, def, PH_F_PyModuleDef_m_traverse);
+		size = m_u64(os, def, PH_F_PyModuleDef_m_size);
+		if (traverse && (int64_t)size > 0 && !state)
+			return true;
+	}
+	if (!traverse)
+		return true;
+	if (state && size <= MODULE_STATE_MAX)
+		scan_words(os, state, size, out);
+	return false;
+}
+
+bool module_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out)
+{
+	bool exact = module_state_refs(os, o, out);
+	field_ref(os, o->address, PH_F_PyModule_md_dict, 0, LABEL(DICT, 0), out);
+	return exact;
+}
+
+/* ---- exceptions ----------------------------------------------------------------------------------- */
+
+/* A subtype visits its own members, which it also declares to Python, then the common ones. */
+bool exception_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out)
+{
+	static const struct ph_slot common[] = {
+		{ PH_F_PyBaseException_dict, "__dict__", false },
+		{ PH_F_PyBaseException_args, "args", false },
+		{ PH_F_PyBaseException_notes, "__notes__", false },
+		{ PH_F_PyBaseException_traceback, "__traceback__", false },
+		{ PH_F_PyBaseException_cause, "__cause__", false },
+		{ PH_F_PyBaseException_context, "__context__", false },
+		{ 0, NULL, false },
+	};
+	const struct ph_type *t = o->type;
+	for (size_t i = 0; i < t->nmembers; i++)
+		if (t->members[i].offset >= ph_layout_size(os->layout, PH_S_PyBaseException))
+			ref_add(out, ph_load_u64(o->head + t->members[i].offset) & PH_REF_ADDR,
+				LABEL(ATTR, .cstr = t->members[i].name));
+	refs_slots(os, o, common, false, out);
+	return true;
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Opening a heap for reading, and what every object has: header, count, gc head. */
+#include "object_priv.h"
+
+#define TABLE_START 4096
+
+/* Any class of importlib's will do: it is Python code that every process runs. */
+static struct ph_err *learn_python_class(struct ph_objects *os)
+{
+	static const char *const classes[] = { "ModuleSpec", "_ModuleLock", "_ModuleLockManager" };
+	const struct ph_runtime *rt = os->rt;
+	ph_addr modules = m_u64(os, rt->interps[0].address, PH_F_PyInterp_modules);
+	ph_addr module = ph_py_dict_get(rt, modules, "_frozen_importlib");
+	if (!module)
+		module = ph_py_dict_get(rt, modules, "importlib._bootstrap");
+	ph_addr dict = m_u64(os, module, PH_F_PyModule_md_dict);
+	for (size_t i = 0; i < 3; i++) {
+		ph_addr type = ph_py_dict_get(rt, dict, classes[i]);
+		if (!(m_u64(os, type, PH_F_PyType_tp_flags) & TPFLAGS_HEAPTYPE))
+			continue;
+		os->subtype_traverse = m_u64(os, type, PH_F_PyType_tp_traverse);
+		os->subtype_dealloc = m_u64(os, type, PH_F_PyType_tp_dealloc);
+		if (os->subtype_traverse)
+			return NULL;
+	}
+	return ph_err_hint(ph_err_new(PH_ERR_NOT_PYTHON, "%s: importlib is not in sys.modules",
+				      rt->target->what),
+			   "the interpreter is starting up or shutting down; try again");
+}
+
+/* The key under which types keep __sizeof__: one interned str for all of them. */
+static void learn_sizeof_key(struct ph_objects *os)
+{
+	struct ph_py_dict d;
+	char name[16];
+	ph_addr object = os->rt->type_type;
+	for (int i = 0; i < 8 && m_u64(os, object, PH_F_PyType_tp_base); i++)
+		object = m_u64(os, object, PH_F_PyType_tp_base);
+	if (!ph_py_dict(os->rt, ph_py_type_dict(os->rt, object), &d))
+		return;
+	for (uint64_t i = 0; i < d.nentries; i++) {
+		ph_addr key, value;
+		ph_py_dict_entry(&d, i, &key, &value);
+		if (key && value && ph_py_str(os->rt, key, name, sizeof name) && !strcmp(name, "__sizeof__"))
+			os->sizeof_key = key;
+	}
+}
+
+static void learn_interned(struct ph_objects *os)
+{
+	ph_addr symbol;
+	if (has(os, PH_F_PyInterp_interned_strings))
+		os->interned = m_u64(os, os->rt->interps[0].address, PH_F_PyInterp_interned_strings);
+	else if (ph_target_symbol(os->rt->target, "interned", NULL, &symbol, NULL))
+		ph_mem_u64(os->mem, symbol, &os->interned);
+}
+
+struct ph_err *ph_objects_open(const struct ph_runtime *rt, struct ph_notes *notes,
+			       struct ph_objects **ret)
+{
+	struct ph_objects *os = calloc(1, sizeof *os);
+	if (!os)
+		return ph_err_nomem();
+	os->rt = rt;
+	os->mem = rt->mem;
+	os->layout = rt->layout;
+	os->notes = notes;
+	os->last = &os->first;
+	os->table_size = TABLE_START;
+	os->table = calloc(os->table_size, sizeof(struct ph_type *));
+	os->off_type = ph_layout_off(rt->layout, PH_F_PyObject_ob_type);
+	os->head_size = ph_layout_size(rt->layout, PH_S_GCHead);
+	os->immortals = rt->hexversion >= 0x030c0000;
+	struct ph_err *err = os->table ? learn_python_class(os) : ph_err_nomem();
+	if (err) {
+		ph_objects_close(os);
+		return err;
+	}
+	learn_sizeof_key(os);
+	learn_interned(os);
+	*ret = os;
+	return NULL;
+}
+
+void ph_objects_close(struct ph_objects *os)
+{
+	if (!os)
+		return;
+	ph_types_free(os);
+	free(os);
+}
+
+bool ph_object_open(struct ph_objects *os, ph_addr address, const struct ph_type *type,
+		    struct ph_object *ret)
+{
+	ret->address = address;
+	ret->type = type;
+	ret->head = ph_mem_at(os->mem, address, type->head_bytes);
+	if (!ret->head)
+		ph_note(os->notes, PH_NOTE_BAD_OBJECT, address);
+	return ret->head != NULL;
+}
+
+/* Immortal when the low half of the count is negative (3.12+). */
+uint64_t ph_object_refcount(struct ph_objects *os, const struct ph_object *o, bool *ret_immortal)
+{
+	uint64_t word = o_u64(os, o, PH_F_PyObject_ob_refcnt);
+	*ret_immortal = os->immortals && (int32_t)word < 0;
+	return has(os, PH_F_PyObject_ob_overflow) ? (uint32_t)word : word;
+}
+
+/* Only heap types among the types have a gc head. */
+bool ph_object_tracked(struct ph_objects *os, const struct ph_object *o)
+{
+	uint64_t next;
+	if (!o->type->have_gc || (o->type->flags & TPFLAGS_TYPE_SUBCLASS &&
+				  !(o_u64(os, o, PH_F_PyType_tp_flags) & TPFLAGS_HEAPTYPE)))
+		return false;
+	return ph_mem_u64(os->mem, o->address - os->head_size + ph_layout_off(os->layout, PH_F_GCHead_next),
+			  &next) && next;
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef OBJECT_PRIV_H
+#define OBJECT_PRIV_H
+
+#include <pyheap/object.h>
+
+/* tp_flags. Include/object.h; bits 1 to 4 only since the version named. */
+enum {
+	TPFLAGS_INLINE_VALUES = 1 << 2,   /* 3.13 */
+	TPFLAGS_MANAGED_WEAKREF = 1 << 3, /* 3.12 */
+	TPFLAGS_MANAGED_DICT = 1 << 4,    /* 3.11 */
+	TPFLAGS_HEAPTYPE = 1 << 9,
+	TPFLAGS_HAVE_GC = 1 << 14,
+	TPFLAGS_LONG_SUBCLASS = 1 << 24,
+	TPFLAGS_LIST_SUBCLASS = 1 << 25,
+	TPFLAGS_TUPLE_SUBCLASS = 1 << 26,
+	TPFLAGS_BYTES_SUBCLASS = 1 << 27,
+	TPFLAGS_UNICODE_SUBCLASS = 1 << 28,
+	TPFLAGS_DICT_SUBCLASS = 1 << 29,
+	TPFLAGS_BASE_EXC_SUBCLASS = 1 << 30,
+};
+#define TPFLAGS_TYPE_SUBCLASS (1u << 31)
+
+/* A member that holds an object, read from the layout. */
+struct ph_slot {
+	enum ph_field field;
+	const char *label; /* as Python code reaches it */
+	bool owned;        /* held, but not visited by tp_traverse */
+};
+
+/* One builtin type. Found by the name of the type whose tp_traverse runs (for
+ * references) or that defines __sizeof__ (for the size). */
+struct ph_kind {
+	const char *name;            /* its tp_name */
+	const struct ph_slot *slots; /* fixed members in the order visited, ended by a NULL label */
+	/* references beyond (after) the slots; false = not known exactly */
+	bool (*refs)(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out);
+	/* sys.getsizeof without the pre-header, from basicsize + items; NULL = that alone */
+	bool (*size)(struct ph_objects *os, const struct ph_object *o, uint64_t *size);
+	/* PH_TYPE_… of its instances, for cycles and paths */
+	enum ph_type_class cls;
+};
+extern const struct ph_kind ph_kinds[];
+const struct ph_kind *ph_kind_find(const char *name);
+
+/* ---- reading members ---- */
+
+static inline uint64_t o_u64(const struct ph_objects *os, const struct ph_object *o, enum ph_field f)
+{
+	return ph_load_u64(o->head + ph_layout_off(os->layout, f));
+}
+static inline uint32_t o_u32(const struct ph_objects *os, const struct ph_object *o, enum ph_field f)
+{
+	return ph_load_u32(o->head + ph_layout_off(os->layout, f));
+}
+static inline uint64_t m_u64(const struct ph_objects *os, ph_addr base, enum ph_field f)
+{
+	uint64_t v;
+	return base && ph_mem_u64(os->mem, base + ph_layout_off(os->layout, f), &v) ? v : 0;
+}
+static inline bool has(const struct ph_objects *os, enum ph_field f)
+{
+	return ph_layout_has(os->layout, f);
+}
+/* ob_size of a variable-sized object */
+static inline int64_t o_size(const struct ph_objects *os, const struct ph_object *o)
+{
+	return (int64_t)o_u64(os, o, PH_F_PyVarObject_ob_size);
+}
+
+/* ---- collecting references ---- */
+
+bool ph_refs_grow(struct ph_refs *out, size_t more, struct ph_ref_label label);
+/* NULL pointers are skipped, as visitors do. */
+static inline void ref_add(struct ph_refs *out, ph_ref ref, struct ph_ref_label label)
+{
+	if (!(ref & PH_REF_ADDR))
+		return;
+	if (__builtin_expect(out->n == out->cap || out->labelled, 0) && !ph_refs_grow(out, 1, label))
+		return;
+	out->items[out->n++] = ref;
+}
+#define LABEL(k, ...) ((struct ph_ref_label){ .kind = PH_LABEL_##k, __VA_ARGS__ })
+#define ATTR(text) LABEL(ATTR, .name = (text))
+
+/* n pointers at an address of the target, labelled [0], [1], …, and added from the
+ * first or from the last on; false when missing. */
+bool refs_array(struct ph_objects *os, ph_addr items, uint64_t n, bool backwards, struct ph_refs *out);
+void refs_slots(struct ph_objects *os, const struct ph_object *o, const struct ph_slot *slots,
+		bool owned, struct ph_refs *out);
+/* The values (or dict) of an instance that has no dict slot of its own; refs.c */
+bool managed_dict_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out);
+uint64_t managed_dict_uncounted(struct ph_objects *os, const struct ph_object *o);
+/* An interpreter frame's visited slots (3.11+). */
+bool iframe_refs(struct ph_objects *os, ph_addr iframe, struct ph_refs *out);
+/* A declared-members-and-scan reading of an unknown type. */
+void unknown_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out);
+
+/* Words of a range that are, beyond reasonable doubt, pointers to objects: borrowed. */
+void scan_words(struct ph_objects *os, ph_addr start, uint64_t bytes, struct ph_refs *out);
+
+/* The address of an instance's dict slot from the end of its items; 0 = none. */
+ph_addr dict_slot_from_end(struct ph_objects *os, const struct ph_object *o);
+
+void ph_types_free(struct ph_objects *os); /* types.c */
+
+#endif

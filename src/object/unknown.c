@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Types without a reader: declared members, then every word of the body that is,
+ * beyond reasonable doubt, a pointer to an object. */
+#include "object_priv.h"
+
+#define BODY_MAX (1u << 20) /* bytes of one object that are searched */
+
+/* The count rules out most structs that only look like objects, because their
+ * second word is a pointer to a type. */
+static bool plausible_count(struct ph_objects *os, uint64_t word)
+{
+	if (!os->immortals)
+		return word > 0 && word < 1ull << 40;
+	if (has(os, PH_F_PyObject_ob_overflow))
+		return (uint32_t)word && !(word >> 32 & 0xffff);
+	return word > 0 && word <= 0xffffffff;
+}
+
+static bool is_object(struct ph_objects *os, ph_addr p)
+{
+	uint64_t count;
+	return p && !(p & 7) && !(p >> PH_ADDR_BITS) &&
+	       ph_mem_u64(os->mem, p + ph_layout_off(os->layout, PH_F_PyObject_ob_refcnt), &count) &&
+	       plausible_count(os, count) && ph_object_type(os, p);
+}
+
+void scan_words(struct ph_objects *os, ph_addr start, uint64_t bytes, struct ph_refs *out)
+{
+	const uint8_t *p = ph_mem_at(os->mem, start, bytes & ~7ull);
+	for (uint64_t at = 0; p && at + 8 <= bytes; at += 8) {
+		ph_addr word = ph_load_u64(p + at);
+		if (is_object(os, word))
+			ref_add(out, word | PH_REF_BORROWED, LABEL(WORD, .index = (int64_t)at));
+	}
+}
+
+static bool is_declared(const struct ph_type *t, uint64_t offset)
+{
+	for (size_t i = 0; i < t->nmembers; i++)
+		if (t->members[i].offset == offset)
+			return true;
+	for (size_t i = 0; i < t->nslots; i++)
+		if (t->slots[i].offset == offset)
+			return true;
+	return false;
+}
+
+void unknown_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out)
+{
+	const struct ph_type *t = o->type;
+	ph_ref owned = t->have_gc ? 0 : PH_REF_OWNED;
+	uint64_t start = t->itemsize ? ph_layout_size(os->layout, PH_S_PyVarObject)
+				     : ph_layout_size(os->layout, PH_S_PyObject);
+	for (size_t i = 0; i < t->nmembers; i++) {
+		uint64_t ref = ph_load_u64(o->head + t->members[i].offset) & PH_REF_ADDR;
+		ref_add(out, ref ? ref | owned : 0, LABEL(ATTR, .cstr = t->members[i].name));
+	}
+	for (uint64_t at = start; at + 8 <= t->basicsize; at += 8) {
+		ph_addr word = ph_load_u64(o->head + at);
+		if ((int64_t)at == t->weaklistoffset || is_declared(t, at) || !is_object(os, word))
+			continue;
+		ref_add(out, word | PH_REF_BORROWED | owned, LABEL(WORD, .index = (int64_t)at));
+	}
+	if (t->itemsize && t->itemsize % 8 == 0) {
+		int64_t n = o_size(os, o);
+		uint64_t bytes = n > 0 ? (uint64_t)n * t->itemsize : 0;
+		if (n > 0 && (uint64_t)n < BODY_MAX && bytes <= BODY_MAX)
+			scan_words(os, o->address + t->basicsize, bytes, out);
+	}
+}
