@@ -265,6 +265,8 @@ static bool refs_plan(struct ph_objects *os, struct ph_type *t)
 	}
 	t->owns_type = t->heap && !t->visits_type && !(t->kind && !strcmp(t->kind->name, "functools._lru_list_elem"));
 	t->refs_exact = t->kind || t->structseq;
+	if (!t->refs_exact && t->flags & TPFLAGS_TYPE_SUBCLASS) /* a metatype from C: a type, and more */
+		t->kind = ph_kind_find("type");
 	if ((!t->refs_exact || t->flags & TPFLAGS_BASE_EXC_SUBCLASS) && !declared_read(os, t))
 		return false;
 	t->leaf = t->kind && !t->kind->slots && !t->kind->refs && !t->nslots && !t->structseq &&

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* From marked objects to the graph: one sweep in address order fills all arrays;
+ * then reference counts are compared with the references found. */
+#include <stdio.h>
+#include "build.h"
+
+static void build_free(struct ph_graph_priv *priv)
+{
+	struct ph_build *b = (struct ph_build *)priv;
+	ph_objects_close(b->os);
+	ph_big_free(b->index.words, b->index.nwords * sizeof *b->index.words);
+	ph_vec_free(&b->roots);
+	ph_refs_free(&b->refs);
+	ph_refs_free(&b->labelled);
+	free(b);
+}
+
+/* ---- ids and types ---------------------------------------------------------------- */
+
+/* Ranks for the index; false when there are too many objects. */
+static bool rank(struct ph_index *ix, uint32_t *ret_n)
+{
+	uint64_t n = 0;
+	for (uint64_t w = 0; w < ix->nwords; w++) {
+		ix->words[w].rank = (uint32_t)n;
+		n += (uint64_t)__builtin_popcountll(ix->words[w].bits);
+		if (n >= PH_GRAPH_MAX)
+			return false;
+	}
+	*ret_n = (uint32_t)n + 1;
+	return true;
+}
+
+static int type_order(const void *a, const void *b)
+{
+	const struct ph_type *x = *(struct ph_type *const *)a, *y = *(struct ph_type *const *)b;
+	int by_name = strcmp(x->name, y->name);
+	return by_name ? by_name : (x->address > y->address) - (x->address < y->address);
+}
+
+static struct ph_err *types_fill(struct ph_build *b, struct ph_graph *g)
+{
+	struct ph_type **sorted ph_cleanup_free = calloc(b->os->ntypes + 1, sizeof *sorted);
+	size_t n = 0;
+	g->types = calloc(b->os->ntypes + 1, sizeof *g->types);
+	if (!sorted || !g->types)
+		return ph_err_nomem();
+	for (struct ph_type *t = b->os->first; t; t = t->next)
+		sorted[n++] = t;
+	qsort(sorted, n, sizeof(struct ph_type *), type_order);
+	for (size_t i = 0; i < n; i++) {
+		struct ph_type *t = sorted[i];
+		t->id = (uint32_t)i;
+		g->types[i] = (struct ph_graph_type){
+			.name = strdup(t->name),
+			.address = t->address,
+			.node = build_target(b, t->address),
+			.cls = t->cls,
+			.weakrefable = t->weakrefable,
+			.heap = t->heap,
+		};
+		if (!g->types[i].name)
+			return ph_err_nomem();
+		g->ntypes++;
+	}
+	return NULL;
+}
+
+/* ---- objects and edges --------------------------------------------------------------- */
+
+struct fill {
+	struct ph_build *b;
+	struct ph_graph *g;
+	uint32_t *found;   /* [n] counted references found to each node */
+	uint64_t edges;
+	struct PH_VEC(struct ph_big_size) big;
+	uint8_t generation; /* of tracked objects unless their list says otherwise */
+};
+
+static bool sizes_fill(struct fill *f, uint32_t node, const struct ph_object *o)
+{
+	struct ph_graph *g = f->g;
+	uint64_t shallow, uncounted;
+	if (ph_object_size(f->b->os, o, &shallow, &uncounted))
+		g->flags[node] |= PH_NODE_SIZE_EXACT;
+	else
+		ph_note(f->b->notes, PH_NOTE_INEXACT_SIZE, o->address);
+	if (o->type->python_sizeof)
+		ph_note(f->b->notes, PH_NOTE_PYTHON_SIZEOF, o->address);
+	g->shallow_[node] = shallow < UINT32_MAX ? (uint32_t)shallow : UINT32_MAX;
+	g->uncounted_[node] = uncounted < UINT32_MAX ? (uint32_t)uncounted : UINT32_MAX;
+	if (shallow < UINT32_MAX && uncounted < UINT32_MAX)
+		return true;
+	return PH_VEC_PUSH(&f->big, (struct ph_big_size){ node, shallow, uncounted });
+}
+
+/* 3.11: objects that the compiler laid out (frozen modules' code) start with this
+ * count, and refer to others without counting. */
+#define FROZEN_COUNT 999999999u
+
+static bool is_frozen(const struct fill *f, uint32_t node)
+{
+	return !f->b->os->immortals && f->g->refcount[node] > FROZEN_COUNT / 2;
+}
+
+static void edges_fill(struct fill *f, uint32_t node, const struct ph_object *o)
+{
+	struct ph_build *b = f->b;
+	bool frozen = is_frozen(f, node);
+	struct ph_graph *g = f->g;
+	if (o->type->leaf) {
+		g->flags[node] |= PH_NODE_REFS_EXACT;
+		return;
+	}
+	b->refs.n = 0;
+	if (ph_object_refs(b->os, o, &b->refs))
+		g->flags[node] |= PH_NODE_REFS_EXACT;
+	else
+		ph_note(b->notes, PH_NOTE_INEXACT_REFS, o->address);
+	for (size_t i = 0; i < b->refs.n; i++) {
+		ph_ref ref = b->refs.items[i];
+		uint32_t to = build_target(b, ref);
+		if (!to || f->edges == g->nedges)
+			continue;
+		bool borrowed = ref & PH_REF_BORROWED || frozen;
+		g->edges[f->edges++] = to | (borrowed ? PH_EDGE_BORROWED : 0) |
+				       (ref & PH_REF_OWNED ? PH_EDGE_OWNED : 0);
+		f->found[to] += !borrowed;
+	}
+}
+
+static bool node_fill(struct fill *f, uint32_t node, ph_addr addr)
+{
+	struct ph_graph *g = f->g;
+	struct ph_object o;
+	const struct ph_type *t = ph_object_type(f->b->os, addr);
+	bool immortal;
+	g->address[node] = addr;
+	if (!t || !ph_object_open(f->b->os, addr, t, &o)) { /* cannot be: it was read before */
+		g->type[node] = t ? t->id : 0;
+		return true;
+	}
+	g->type[node] = t->id;
+	uint64_t count = ph_object_refcount(f->b->os, &o, &immortal);
+	g->refcount[node] = count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
+	if (immortal)
+		g->flags[node] |= PH_NODE_IMMORTAL;
+	if (ph_object_tracked(f->b->os, &o))
+		g->flags[node] |= PH_NODE_TRACKED | (uint8_t)(f->generation << PH_NODE_GEN_SHIFT);
+	edges_fill(f, node, &o);
+	return sizes_fill(f, node, &o);
+}
+
+static struct ph_err *nodes_fill(struct fill *f)
+{
+	struct ph_cursor c = { .mem = f->b->os->mem, .index = &f->b->index };
+	ph_addr addr;
+	uint64_t from = 0;
+	uint32_t node = 1;
+	for (; build_next(&c, from, &addr); from = c.linear + 8, node++) {
+		f->g->edge_start[node] = f->edges;
+		if (!node_fill(f, node, addr))
+			return ph_err_nomem();
+		if (!(node & 0xffff) && ph_interrupted)
+			return ph_err_interrupted();
+	}
+	f->g->edge_start[node] = f->edges;
+	f->g->nbig = (uint32_t)f->big.n;
+	f->g->big = f->big.items;
+	f->big.items = NULL;
+	return f->b->refs.nomem ? ph_err_nomem() : NULL;
+}
+
+/* ---- generations -------------------------------------------------------------------------- */
+
+static bool generation_set(void *ctx, ph_addr addr, int generation)
+{
+	struct fill *f = ctx;
+	uint32_t node = build_target(f->b, addr);
+	if (generation > 3) /* a list of the collection in progress: of the oldest it has reached */
+		generation = 2;
+	if (node)
+		f->g->flags[node] = (uint8_t)((f->g->flags[node] & ~PH_NODE_GEN_MASK) |
+					      generation << PH_NODE_GEN_SHIFT);
+	return true;
+}
+
+/* Most objects are on one list; only the others are walked again. */
+static uint8_t biggest_list(const struct ph_build *b)
+{
+	uint8_t best = 2;
+	for (uint8_t i = 0; i < 4; i++)
+		if (b->listed[i] > b->listed[best])
+			best = i;
+	return best;
+}
+
+/* ---- roots ---------------------------------------------------------------------------------- */
+
+/* CPython's own rule: more references counted than found means somebody outside holds it. */
+static bool held_from_outside(struct fill *f, uint32_t node)
+{
+	struct ph_graph *g = f->g;
+	if (g->flags[node] & PH_NODE_IMMORTAL)
+		return true;
+	if (g->flags[node] & PH_NODE_TRACKED && ph_graph_generation(g, node) == 3)
+		return true;
+	if (g->refcount[node] < f->found[node]) {
+		ph_note(f->b->notes, PH_NOTE_NEGATIVE_EXCESS, g->address[node]);
+		return true;
+	}
+	return g->refcount[node] != f->found[node];
+}
+
+static struct ph_err *seeds_fill(struct fill *f)
+{
+	struct ph_graph *g = f->g;
+	struct PH_VEC(uint32_t) seeds = { 0 };
+	for (uint32_t i = 0; i < g->ntypes; i++)
+		if (!g->types[i].heap && g->types[i].node)
+			g->flags[g->types[i].node] |= PH_NODE_SEED;
+	for (uint32_t node = 1; node < g->n; node++) {
+		if (held_from_outside(f, node))
+			g->flags[node] |= PH_NODE_SEED;
+		if (g->flags[node] & PH_NODE_SEED && !PH_VEC_PUSH(&seeds, node)) {
+			ph_vec_free(&seeds);
+			return ph_err_nomem();
+		}
+	}
+	g->seeds = seeds.items;
+	g->nseeds = (uint32_t)seeds.n;
+	return NULL;
+}
+
+static char *root_name(const struct ph_runtime *rt, const struct ph_rootref *r)
+{
+	char func[128], file[512];
+	if (r->kind != PH_ROOTREF_LOCAL)
+		return strdup(r->name);
+	ph_addr name = 0, filename = 0;
+	ph_mem_u64(rt->mem, r->code + ph_layout_off(rt->layout, PH_F_PyCode_co_name), &name);
+	ph_mem_u64(rt->mem, r->code + ph_layout_off(rt->layout, PH_F_PyCode_co_filename), &filename);
+	ph_py_str(rt, name, func, sizeof func);
+	ph_py_str(rt, filename, file, sizeof file);
+	const char *base = strrchr(file, '/');
+	return ph_asprintf("%s%s in %s (%s:%u)", r->name[0] ? "local " : "stack", r->name, func,
+			   base ? base + 1 : file, r->lineno);
+}
+
+static struct ph_err *roots_fill(struct fill *f)
+{
+	static const uint8_t kinds[] = {
+		[PH_ROOTREF_LOCAL] = PH_ROOT_LOCAL,
+		[PH_ROOTREF_MODULES] = PH_ROOT_MODULES,
+		[PH_ROOTREF_INTERP] = PH_ROOT_INTERP,
+	};
+	struct ph_build *b = f->b;
+	struct ph_graph *g = f->g;
+	g->roots = calloc(b->roots.n + 1, sizeof *g->roots);
+	if (!g->roots)
+		return ph_err_nomem();
+	for (size_t i = 0; i < b->roots.n; i++) {
+		const struct ph_rootref *r = &b->roots.items[i];
+		uint32_t node = build_target(b, r->object);
+		if (!node)
+			continue;
+		char *name = root_name(b->rt, r);
+		if (!name)
+			return ph_err_nomem();
+		g->roots[g->nroots++] = (struct ph_graph_root){ node, kinds[r->kind], name };
+	}
+	return NULL;
+}
+
+/* ---- all together -------------------------------------------------------------------------------- */
+
+static struct ph_err *fill(struct ph_build *b, struct ph_graph *g, uint32_t n)
+{
+	struct fill f = { .b = b, .g = g, .generation = biggest_list(b) };
+	f.found = ph_big_alloc(n * sizeof *f.found);
+	struct ph_err *err = f.found ? nodes_fill(&f) : ph_err_nomem();
+	if (!err) {
+		struct ph_notes again = { 0 }; /* what these lists have to say was noted */
+		ph_runtime_tracked(b->rt, 1u << f.generation, &again, generation_set, &f);
+		err = seeds_fill(&f);
+	}
+	if (!err)
+		err = roots_fill(&f);
+	ph_vec_free(&f.big);
+	ph_big_free(f.found, n * sizeof *f.found);
+	if (err)
+		return err;
+	ph_graph_sum(g);
+	return ph_graph_find_garbage(g);
+}
+
+struct ph_err *ph_graph_build(const struct ph_runtime *rt, struct ph_notes *notes,
+			      struct ph_graph **ret)
+{
+	uint32_t n = 0;
+	struct ph_graph *g = ph_graph_new();
+	struct ph_build *b = calloc(1, sizeof *b);
+	if (!g || !b) {
+		free(b);
+		ph_graph_free(g);
+		return ph_err_nomem();
+	}
+	b->base.free = build_free;
+	g->priv = b;
+	b->rt = rt;
+	b->notes = notes;
+	struct ph_err *err = ph_objects_open(rt, notes, &b->os);
+	if (!err)
+		err = ph_runtime_roots(rt, notes, &b->roots);
+	if (!err)
+		err = build_mark(b);
+	if (!err && !rank(&b->index, &n))
+		err = ph_err_new(PH_ERR_REFUSED, "%s: more than %u objects", rt->target->what, PH_GRAPH_MAX);
+	if (!err && (!ph_graph_alloc_nodes(g, n) || !ph_graph_alloc_edges(g, b->nedges)))
+		err = ph_err_nomem();
+	if (!err)
+		err = types_fill(b, g);
+	if (!err)
+		err = fill(b, g, n);
+	if (err) {
+		ph_graph_free(g);
+		return err;
+	}
+	g->label = build_label;
+	g->label_ctx = b;
+	*ret = g;
+	return NULL;
+}

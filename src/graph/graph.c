@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The graph as a value: memory, look-ups, totals, what is garbage. */
+#include "graph_priv.h"
+
+struct ph_graph *ph_graph_new(void)
+{
+	return calloc(1, sizeof(struct ph_graph));
+}
+
+bool ph_graph_alloc_nodes(struct ph_graph *g, uint32_t n)
+{
+	g->n = n;
+	g->address = ph_big_alloc(n * sizeof *g->address);
+	g->type = ph_big_alloc(n * sizeof *g->type);
+	g->shallow_ = ph_big_alloc(n * sizeof *g->shallow_);
+	g->uncounted_ = ph_big_alloc(n * sizeof *g->uncounted_);
+	g->refcount = ph_big_alloc(n * sizeof *g->refcount);
+	g->flags = ph_big_alloc(n * sizeof *g->flags);
+	g->edge_start = ph_big_alloc((n + 1ull) * sizeof *g->edge_start);
+	return g->address && g->type && g->shallow_ && g->uncounted_ && g->refcount && g->flags &&
+	       g->edge_start;
+}
+
+bool ph_graph_alloc_edges(struct ph_graph *g, uint64_t nedges)
+{
+	if (nedges > SIZE_MAX / sizeof *g->edges)
+		return false;
+	g->nedges = nedges;
+	g->edges = ph_big_alloc(nedges * sizeof *g->edges);
+	return g->edges != NULL;
+}
+
+void ph_graph_free(struct ph_graph *g)
+{
+	if (!g)
+		return;
+	struct ph_graph_priv *priv = g->priv;
+	if (priv)
+		priv->free(priv);
+	uint64_t n = g->n;
+	ph_big_free(g->address, n * sizeof *g->address);
+	ph_big_free(g->type, n * sizeof *g->type);
+	ph_big_free(g->shallow_, n * sizeof *g->shallow_);
+	ph_big_free(g->uncounted_, n * sizeof *g->uncounted_);
+	ph_big_free(g->refcount, n * sizeof *g->refcount);
+	ph_big_free(g->flags, n * sizeof *g->flags);
+	ph_big_free(g->edge_start, (n + 1) * sizeof *g->edge_start);
+	ph_big_free(g->edges, g->nedges * sizeof *g->edges);
+	for (uint32_t i = 0; i < g->ntypes; i++)
+		free(g->types[i].name);
+	for (uint32_t i = 0; i < g->nroots; i++)
+		free(g->roots[i].name);
+	free(g->types);
+	free(g->roots);
+	free(g->big);
+	free(g->seeds);
+	free(g);
+}
+
+static const struct ph_big_size *big_size(const struct ph_graph *g, uint32_t node)
+{
+	uint32_t lo = 0, hi = g->nbig;
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+		if (g->big[mid].node < node)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < g->nbig && g->big[lo].node == node ? &g->big[lo] : NULL;
+}
+
+/* A size of exactly UINT32_MAX bytes needs no row of its own. */
+uint64_t ph_graph_shallow_big(const struct ph_graph *g, uint32_t node)
+{
+	const struct ph_big_size *b = big_size(g, node);
+	return b ? b->shallow : UINT32_MAX;
+}
+
+uint64_t ph_graph_uncounted_big(const struct ph_graph *g, uint32_t node)
+{
+	const struct ph_big_size *b = big_size(g, node);
+	return b ? b->uncounted : UINT32_MAX;
+}
+
+uint32_t ph_graph_find(const struct ph_graph *g, ph_addr address)
+{
+	uint32_t lo = 1, hi = g->n;
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+		if (g->address[mid] < address)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < g->n && g->address[lo] == address ? lo : 0;
+}
+
+bool ph_graph_label(const struct ph_graph *g, uint32_t node, uint64_t edge, struct ph_label *ret)
+{
+	ret->kind = PH_LABEL_NONE;
+	ret->index = -1;
+	ret->key = 0;
+	ret->name[0] = '\0';
+	ret->is_name = false;
+	if (g->label && g->label(g->label_ctx, g, node, edge, ret))
+		return true;
+	ret->kind = PH_LABEL_NONE;
+	ret->index = -1;
+	ret->key = 0;
+	ret->name[0] = '\0';
+	ret->is_name = false;
+	return false;
+}
+
+void ph_graph_sum(struct ph_graph *g)
+{
+	const uint8_t exact = PH_NODE_SIZE_EXACT | PH_NODE_REFS_EXACT;
+	g->tracked = g->shallow_bytes = g->uncounted_bytes = g->exact_objects = 0;
+	memset(g->generations, 0, sizeof g->generations);
+	for (uint32_t i = 1; i < g->n; i++) {
+		g->shallow_bytes += ph_graph_shallow(g, i);
+		g->uncounted_bytes += ph_graph_uncounted(g, i);
+		g->exact_objects += (g->flags[i] & exact) == exact;
+		if (g->flags[i] & PH_NODE_TRACKED) {
+			g->tracked++;
+			g->generations[ph_graph_generation(g, i)]++;
+		}
+	}
+}
+
+struct node_stack PH_VEC(uint32_t);
+
+/* Takes the garbage mark off node and queues it, unless that was done before. */
+static inline bool reach(struct ph_graph *g, struct node_stack *todo, uint32_t node)
+{
+	if (!(g->flags[node] & PH_NODE_GARBAGE))
+		return true;
+	g->flags[node] &= (uint8_t)~PH_NODE_GARBAGE;
+	if (g->edge_start[node] == g->edge_start[node + 1])
+		return true;
+	return PH_VEC_PUSH(todo, node);
+}
+
+static bool mark_reachable(struct ph_graph *g, struct node_stack *todo)
+{
+	for (uint32_t s = 0; s < g->nseeds; s++) {
+		if (!reach(g, todo, g->seeds[s]))
+			return false;
+		while (todo->n) {
+			uint32_t node = todo->items[--todo->n];
+			uint64_t end = g->edge_start[node + 1];
+			for (uint64_t e = g->edge_start[node]; e < end; e++)
+				__builtin_prefetch(&g->flags[g->edges[e] & PH_EDGE_ID], 1);
+			for (uint64_t e = g->edge_start[node]; e < end; e++)
+				if (!reach(g, todo, g->edges[e] & PH_EDGE_ID))
+					return false;
+		}
+	}
+	return true;
+}
+
+struct ph_err *ph_graph_find_garbage(struct ph_graph *g)
+{
+	struct node_stack todo = { 0 };
+	for (uint32_t i = 1; i < g->n; i++)
+		g->flags[i] |= PH_NODE_GARBAGE;
+	bool ok = mark_reachable(g, &todo);
+	ph_vec_free(&todo);
+	if (!ok)
+		return ph_err_nomem();
+	g->garbage_objects = g->garbage_tracked = g->garbage_bytes = 0;
+	for (uint32_t i = 1; i < g->n; i++) {
+		if (!(g->flags[i] & PH_NODE_GARBAGE))
+			continue;
+		g->garbage_objects++;
+		g->garbage_tracked += !!(g->flags[i] & PH_NODE_TRACKED);
+		g->garbage_bytes += ph_graph_bytes(g, i);
+	}
+	return NULL;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Address → dense id: one bit for every 8 bytes of heap and a rank for every 64
+ * bits, side by side in one cache line. While objects are being found the bits are
+ * the marks; ids come out in address order. Linear offsets: memory.h. */
+#ifndef GRAPH_INDEX_H
+#define GRAPH_INDEX_H
+
+#include <pyheap/base.h>
+
+struct ph_index_word {
+	uint64_t bits;
+	uint32_t rank; /* objects before this word */
+	uint32_t unused;
+};
+struct ph_index {
+	struct ph_index_word *words;
+	uint64_t nwords;
+};
+
+#define INDEX_SPAN 512 /* bytes of heap a word */
+
+static inline bool ph_index_has(const struct ph_index *ix, uint64_t linear)
+{
+	return ix->words[linear / INDEX_SPAN].bits >> (linear / 8 & 63) & 1;
+}
+static inline void ph_index_set(struct ph_index *ix, uint64_t linear)
+{
+	ix->words[linear / INDEX_SPAN].bits |= 1ull << (linear / 8 & 63);
+}
+/* Id of a marked offset, from 1 on; 0 when it is not marked. */
+static inline uint32_t ph_index_id(const struct ph_index *ix, uint64_t linear)
+{
+	const struct ph_index_word *w = &ix->words[linear / INDEX_SPAN];
+	unsigned bit = linear / 8 & 63;
+	if (!(w->bits >> bit & 1))
+		return 0;
+	return w->rank + (uint32_t)__builtin_popcountll(w->bits << (63 - bit));
+}
+
+#endif

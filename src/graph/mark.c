@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Finding all objects: those on the gc lists are marked first, then one sweep in
+ * address order follows every reference. What is met behind the sweep and may refer
+ * to more waits on a stack; most of it is leaves (str, int), which never do. */
+#include "build.h"
+
+struct mark {
+	struct ph_build *b;
+	struct ph_objects *os;
+	struct PH_VEC(ph_addr) todo;
+	uint64_t cursor;            /* linear: the sweep has passed everything up to here */
+	struct ph_type **types;     /* types met since we last looked */
+	bool nomem;
+};
+
+bool build_next(struct ph_cursor *c, uint64_t from, ph_addr *ret)
+{
+	uint64_t w = from / INDEX_SPAN;
+	if (w >= c->index->nwords)
+		return false;
+	uint64_t bits = c->index->words[w].bits & ~0ull << (from / 8 & 63);
+	while (!bits) {
+		if (++w >= c->index->nwords)
+			return false;
+		bits = c->index->words[w].bits;
+	}
+	c->linear = w * INDEX_SPAN + 8 * (uint64_t)__builtin_ctzll(bits);
+	const struct ph_segment *s = &c->mem->segs[c->seg];
+	while (c->linear >= s->linear + (s->end - s->start))
+		s = &c->mem->segs[++c->seg];
+	*ret = s->start + (c->linear - s->linear);
+	return true;
+}
+
+/* Marks an object of a known type that has no mark yet. */
+static void mark_new(struct mark *m, ph_addr addr, uint64_t linear, const struct ph_type *t)
+{
+	ph_index_set(&m->b->index, linear);
+	if (!t->leaf && linear <= m->cursor && !PH_VEC_PUSH(&m->todo, addr))
+		m->nomem = true;
+}
+
+/* False when no object can be at addr. */
+static bool mark_address(struct mark *m, ph_addr addr)
+{
+	uint64_t linear = ph_mem_linear(m->os->mem, addr);
+	if (linear == PH_NOWHERE || addr & 7)
+		return false;
+	if (ph_index_has(&m->b->index, linear))
+		return true;
+	const struct ph_type *t = ph_object_type(m->os, addr);
+	if (!t)
+		return false;
+	mark_new(m, addr, linear, t);
+	return true;
+}
+
+/* Types are objects, too, and static ones may be held by nothing but their instances. */
+static void mark_new_types(struct mark *m)
+{
+	while (*m->types) {
+		struct ph_type *t = *m->types;
+		m->types = &t->next;
+		mark_address(m, t->address);
+	}
+}
+
+static bool mark_listed(void *ctx, ph_addr addr, int generation)
+{
+	struct mark *m = ctx;
+	uint64_t linear = ph_mem_linear(m->os->mem, addr);
+	if (linear != PH_NOWHERE && !(addr & 7) && ph_index_has(&m->b->index, linear))
+		return false;
+	if (!mark_address(m, addr))
+		ph_note(m->b->notes, PH_NOTE_BAD_OBJECT, addr);
+	m->b->listed[generation]++;
+	return true;
+}
+
+static void scan(struct mark *m, ph_addr addr)
+{
+	struct ph_refs *refs = &m->b->refs;
+	struct ph_object o;
+	const struct ph_type *t = ph_object_type(m->os, addr);
+	if (!t || t->leaf || !ph_object_open(m->os, addr, t, &o))
+		return;
+	refs->n = 0;
+	ph_object_refs(m->os, &o, refs);
+	for (size_t i = 0; i < refs->n; i++) {
+		if (mark_address(m, refs->items[i] & PH_REF_ADDR))
+			m->b->nedges++;
+		else
+			ph_note(m->b->notes, PH_NOTE_BAD_REFERENCE, addr);
+	}
+	mark_new_types(m);
+}
+
+static struct ph_err *sweep(struct mark *m)
+{
+	struct ph_cursor c = { .mem = m->os->mem, .index = &m->b->index };
+	ph_addr addr;
+	uint64_t from = 0;
+	for (unsigned n = 0; build_next(&c, from, &addr); from = c.linear + 8) {
+		m->cursor = c.linear;
+		scan(m, addr);
+		if (!(++n & 0xffff) && ph_interrupted)
+			return ph_err_interrupted();
+	}
+	m->cursor = UINT64_MAX;
+	for (unsigned n = 0; m->todo.n; ) {
+		scan(m, m->todo.items[--m->todo.n]);
+		if (!(++n & 0xffff) && ph_interrupted)
+			return ph_err_interrupted();
+	}
+	return NULL;
+}
+
+struct ph_err *build_mark(struct ph_build *b)
+{
+	struct mark m = { .b = b, .os = b->os, .types = &b->os->first };
+	b->index.nwords = b->os->mem->linear_size / INDEX_SPAN + 1;
+	b->index.words = ph_big_alloc(b->index.nwords * sizeof *b->index.words);
+	if (!b->index.words)
+		return ph_err_nomem();
+	ph_runtime_tracked(b->rt, 0, b->notes, mark_listed, &m);
+	for (size_t i = 0; i < b->roots.n; i++)
+		if (!mark_address(&m, b->roots.items[i].object))
+			ph_note(b->notes, PH_NOTE_BAD_REFERENCE, b->roots.items[i].object);
+	mark_new_types(&m);
+	struct ph_err *err = sweep(&m);
+	ph_vec_free(&m.todo);
+	if (!err && (m.nomem || b->os->nomem || b->refs.nomem))
+		err = ph_err_nomem();
+	return err;
+}
