@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Object readers and the graph on a heap declared in C, sound and damaged. */
+#include <check.h>
+#include <stdio.h>
+#include "fake_heap.h"
+
+static struct fake_heap h;
+
+static void setup(void)
+{
+	fake_heap_init(&h);
+}
+static void teardown(void)
+{
+	fake_heap_deinit(&h);
+}
+
+static struct ph_graph *build(void)
+{
+	struct ph_graph *g;
+	fake_heap_seal(&h);
+	struct ph_err *err = ph_graph_build(&h.rt, &h.notes, &g);
+	ck_assert_msg(!err, "%s", err ? ph_err_message(err) : "");
+	return g;
+}
+
+static const char *type_of(const struct ph_graph *g, ph_addr at)
+{
+	uint32_t node = ph_graph_find(g, at);
+	return node ? g->types[g->type[node]].name : "(no object)";
+}
+
+static uint64_t count(const struct ph_graph *g, const char *type)
+{
+	uint64_t n = 0;
+	for (uint32_t i = 1; i < g->n; i++)
+		n += !strcmp(g->types[g->type[i]].name, type);
+	return n;
+}
+
+START_TEST(test_untracked_keys_are_found)
+{
+	ph_addr keys[40], values[40];
+	char text[32];
+	for (int i = 0; i < 40; i++) {
+		snprintf(text, sizeof text, "key%d", i);
+		keys[i] = fake_str(&h, text);
+		snprintf(text, sizeof text, "value%d", i);
+		values[i] = fake_str(&h, text);
+	}
+	struct ph_graph *g = NULL;
+	fake_heap_seal(&h);
+	ck_assert_ptr_null(ph_graph_build(&h.rt, &h.notes, &g));
+	uint64_t before = count(g, "str");
+	ph_graph_free(g);
+	ph_mem_free(h.mem);
+
+	ph_addr d = fake_dict(&h, keys, values, 40);
+	fake_hold(&h, d, 1);
+	g = build();
+	ck_assert_uint_eq(count(g, "str"), before + 80);
+	ck_assert_str_eq(type_of(g, keys[0]), "str");
+	uint64_t n, owned = 0;
+	const uint32_t *e = ph_graph_edges(g, ph_graph_find(g, d), &n);
+	for (uint64_t i = 0; i < n; i++)
+		owned += (e[i] & PH_EDGE_OWNED) != 0;
+	ck_assert_uint_eq(n, 80);
+	ck_assert_uint_eq(owned, 40);
+	ph_graph_free(g);
+}
+END_TEST
+
+START_TEST(test_sizes)
+{
+	ph_addr s = fake_str(&h, "hello"), l = fake_list(&h, &s, 1), t = fake_tuple(&h, &l, 1);
+	fake_hold(&h, t, 1);
+	struct ph_graph *g = build();
+	/* no type of this heap has a __sizeof__, so only the plain rule holds */
+	ck_assert_uint_eq(ph_graph_shallow(g, ph_graph_find(g, t)), 16 + 24 + 8);
+	ck_assert_uint_eq(ph_graph_shallow(g, ph_graph_find(g, l)), 16 + 40);
+	ph_graph_free(g);
+}
+END_TEST
+
+START_TEST(test_garbage_is_what_counts_do_not_explain)
+{
+	ph_addr cls = fake_class(&h, "Node");
+	ph_addr x = fake_str(&h, "x");
+	fake_hold(&h, cls, 1);
+	ph_addr a = fake_instance(&h, cls, 0), b = fake_instance(&h, cls, 0);
+	ph_addr da = fake_dict(&h, &x, &b, 1), db = fake_dict(&h, &x, &a, 1);
+	fake_u64(&h, a + 16, da);
+	fake_hold(&h, da, 1);
+	fake_u64(&h, b + 16, db);
+	fake_hold(&h, db, 1);
+	ph_addr held = fake_instance(&h, cls, 0); /* a count that nothing explains: held from C */
+	fake_hold(&h, held, 1);
+	struct ph_graph *g = build();
+	ck_assert(g->flags[ph_graph_find(g, a)] & PH_NODE_GARBAGE);
+	ck_assert(g->flags[ph_graph_find(g, db)] & PH_NODE_GARBAGE);
+	ck_assert(!(g->flags[ph_graph_find(g, held)] & PH_NODE_GARBAGE));
+	ck_assert(!(g->flags[ph_graph_find(g, cls)] & PH_NODE_GARBAGE));
+	ck_assert_uint_eq(g->garbage_tracked, 4);
+	ck_assert_uint_eq(h.notes.kind[PH_NOTE_NEGATIVE_EXCESS].count, 0);
+	ph_graph_free(g);
+}
+END_TEST
+
+START_TEST(test_labels)
+{
+	ph_addr cls = fake_class(&h, "Node"), name = fake_str(&h, "parent");
+	ph_addr o = fake_instance(&h, cls, 0), d = fake_dict(&h, &name, &o, 1);
+	fake_u64(&h, o + 16, d);
+	fake_hold(&h, d, 1);
+	struct ph_graph *g = build();
+	struct ph_label label;
+	ck_assert(ph_graph_label(g, ph_graph_find(g, o), 0, &label));
+	ck_assert_int_eq(label.kind, PH_LABEL_DICT);
+	ck_assert(ph_graph_label(g, ph_graph_find(g, d), 0, &label));
+	ck_assert_int_eq(label.kind, PH_LABEL_VALUE);
+	ck_assert_str_eq(label.name, "'parent'");
+	ck_assert(ph_graph_label(g, ph_graph_find(g, o), 1, &label));
+	ck_assert_int_eq(label.kind, PH_LABEL_TYPE);
+	ck_assert(!ph_graph_label(g, ph_graph_find(g, o), 99, &label));
+	ph_graph_free(g);
+}
+END_TEST
+
+/* ---- damage --------------------------------------------------------------------- */
+
+START_TEST(test_huge_length)
+{
+	ph_addr l = fake_list(&h, NULL, 0);
+	fake_u64(&h, l + 16, 1ull << 60);
+	struct ph_graph *g = build();
+	ck_assert(!(g->flags[ph_graph_find(g, l)] & PH_NODE_REFS_EXACT));
+	ck_assert_uint_ge(h.notes.kind[PH_NOTE_INEXACT_REFS].count, 1);
+	ph_graph_free(g);
+}
+END_TEST
+
+START_TEST(test_gc_list_that_loops)
+{
+	ph_addr a = fake_list(&h, NULL, 0), b = fake_list(&h, NULL, 0);
+	fake_u64(&h, b - 16, a - 16); /* never comes back to the head */
+	struct ph_graph *g = build();
+	ck_assert_uint_ge(h.notes.kind[PH_NOTE_BAD_LIST].count, 1);
+	ck_assert_str_eq(type_of(g, b), "list");
+	ph_graph_free(g);
+}
+END_TEST
+
+START_TEST(test_gc_list_into_nowhere)
+{
+	ph_addr a = fake_list(&h, NULL, 0);
+	fake_u64(&h, a - 16, 0xdead0000);
+	struct ph_graph *g = build();
+	ck_assert_uint_ge(h.notes.kind[PH_NOTE_BAD_LIST].count, 1);
+	ph_graph_free(g);
+}
+END_TEST
+
+START_TEST(test_base_chain_that_loops)
+{
+	ph_addr c = fake_class(&h, "Loop"), d = fake_class(&h, "Loop2");
+	fake_u64(&h, c + 88, d);
+	fake_u64(&h, d + 88, c);
+	ph_addr o = fake_instance(&h, c, 0);
+	fake_hold(&h, o, 1);
+	struct ph_graph *g = build();
+	ck_assert_str_eq(type_of(g, o), "Loop");
+	ph_graph_free(g);
+}
+END_TEST
+
+START_TEST(test_type_that_is_none)
+{
+	ph_addr o = fake_list(&h, NULL, 0), l = fake_list(&h, &o, 1);
+	fake_u64(&h, o + 8, FAKE_BASE + 0x80000);
+	struct ph_graph *g = build();
+	ck_assert_str_eq(type_of(g, o), "(no object)");
+	ck_assert_str_eq(type_of(g, l), "list");
+	ck_assert_uint_ge(h.notes.kind[PH_NOTE_BAD_OBJECT].count, 1);
+	ck_assert_uint_ge(h.notes.kind[PH_NOTE_BAD_REFERENCE].count, 1);
+	ph_graph_free(g);
+}
+END_TEST
+
+START_TEST(test_dict_with_impossible_table)
+{
+	ph_addr d = fake_dict(&h, NULL, NULL, 0);
+	ph_addr keys = ph_load_u64(h.bytes + (d + 24 - FAKE_BASE));
+	fake_u64(&h, keys + 24, 1u << 30); /* more entries than the table can have */
+	struct ph_graph *g = build();
+	ck_assert(!(g->flags[ph_graph_find(g, d)] & PH_NODE_REFS_EXACT));
+	ph_graph_free(g);
+}
+END_TEST
+
+START_TEST(test_too_few_counts)
+{
+	ph_addr o = fake_list(&h, NULL, 0), l = fake_list(&h, &o, 1);
+	fake_hold(&h, l, 1);
+	fake_hold(&h, o, -1);
+	struct ph_graph *g = build();
+	ck_assert_uint_eq(h.notes.kind[PH_NOTE_NEGATIVE_EXCESS].count, 1);
+	ck_assert(!(g->flags[ph_graph_find(g, o)] & PH_NODE_GARBAGE));
+	ph_graph_free(g);
+}
+END_TEST
+
+/* A chain of 4,000 lists: nothing may recurse over it, and order does not matter. */
+START_TEST(test_long_chain)
+{
+	ph_addr last = fake_list(&h, NULL, 0);
+	for (int i = 0; i < 4000; i++)
+		last = fake_list(&h, &last, 1);
+	fake_hold(&h, last, 1);
+	struct ph_graph *g = build();
+	ck_assert_uint_eq(count(g, "list"), 4001);
+	ck_assert_uint_eq(g->garbage_objects, 0);
+	ph_graph_free(g);
+}
+END_TEST
+
+Suite *object_suite(void);
+Suite *object_suite(void)
+{
+	Suite *s = suite_create("object");
+	TCase *t = tcase_create("fake heap");
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, test_untracked_keys_are_found);
+	tcase_add_test(t, test_sizes);
+	tcase_add_test(t, test_garbage_is_what_counts_do_not_explain);
+	tcase_add_test(t, test_labels);
+	tcase_add_test(t, test_huge_length);
+	tcase_add_test(t, test_gc_list_that_loops);
+	tcase_add_test(t, test_gc_list_into_nowhere);
+	tcase_add_test(t, test_base_chain_that_loops);
+	tcase_add_test(t, test_type_that_is_none);
+	tcase_add_test(t, test_dict_with_impossible_table);
+	tcase_add_test(t, test_too_few_counts);
+	tcase_add_test(t, test_long_chain);
+	suite_add_tcase(s, t);
+	return s;
+}
