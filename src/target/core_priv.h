@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Inside of an opened core, shared by core*.c. */
+#ifndef PYHEAP_CORE_PRIV_H
+#define PYHEAP_CORE_PRIV_H
+
+#include <elf.h>
+#include "target_priv.h"
+
+/* One PT_LOAD, cut to what the file holds. */
+struct ph_core_load {
+	ph_addr start, end;    /* in the target; end by p_memsz */
+	uint64_t offset, held; /* bytes that are in the file */
+	bool writable, executable;
+};
+struct ph_core_range {
+	ph_addr start, end;
+};
+
+struct ph_core {
+	int fd;
+	const uint8_t *bytes; /* the whole file, mapped */
+	uint64_t size, mapped;
+	char *exe, *sysroot;  /* of the options, or NULL */
+	bool exe_used;
+
+	struct PH_VEC(struct ph_core_load) loads; /* by start */
+	struct PH_VEC(struct ph_core_range) cut;  /* dumped, but beyond the end of the file */
+	struct ph_mem *own;           /* the core's own bytes, while it is being opened */
+
+	/* from the notes */
+	struct ph_mappings maps;
+	struct PH_VEC(struct ph_thread_regs) threads;
+	const uint8_t *auxv;          /* in bytes */
+	uint64_t auxv_size;
+	char fname[17], psargs[81];
+	pid_t pid;
+};
+
+/* core_notes.c: takes what counts from one PT_NOTE segment. */
+struct ph_err *ph_core_read_notes(struct ph_core *core, uint16_t machine, const uint8_t *p,
+				  uint64_t n, uint64_t align);
+/* The value of an auxiliary vector entry, 0 when there is none. */
+uint64_t ph_core_auxv(const struct ph_core *core, uint64_t type);
+/* The command line: from the stack, else from NT_PRPSINFO; none is no error. */
+struct ph_err *ph_core_argv(const struct ph_core *core, struct ph_target *target);
+
+/* core_files.c: the modules, from the files that NT_FILE names. */
+struct ph_err *ph_core_modules(struct ph_core *core, struct ph_target *target,
+			       struct ph_notes *notes);
+
+#endif
