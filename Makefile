@@ -34,7 +34,7 @@ $(BUILD)/%.o: %.c
 
 # unit and property tests
 define check_binary
-$(BUILD)/tests/$(1): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/$(1)/*.c)) $(LIB)
+$(BUILD)/check_$(1): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/$(1)/*.c)) $(LIB)
 	$(CC) $(LDFLAGS) $(SAN) -o $$@ $$^ $(LIBS) $$(shell pkg-config --libs check)
 endef
 $(eval $(call check_binary,unit))

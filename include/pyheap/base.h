@@ -47,7 +47,7 @@ void ph_err_free(struct ph_err *err);
 /* ---- notes: faults inside the heap are data, not errors ---------------- */
 
 enum ph_note_kind {
-#define PH_NOTE(id, name, text) PH_NOTE_##id,
+#define PH_NOTE(id, name, incomplete, text) PH_NOTE_##id,
 #include <pyheap/notes.def>
 #undef PH_NOTE
 	PH_NOTE_KINDS
@@ -68,6 +68,7 @@ static inline void ph_note(struct ph_notes *notes, enum ph_note_kind kind, ph_ad
 }
 const char *ph_note_name(enum ph_note_kind kind); /* "missing-pages": JSON's `kind` */
 const char *ph_note_text(enum ph_note_kind kind); /* one clause for people */
+bool ph_note_incomplete(enum ph_note_kind kind);     /* something is missing from the answer */
 
 /* ---- growable arrays --------------------------------------------------- */
 

@@ -35,7 +35,7 @@ struct ph_block {
 struct ph_mem {
 	struct ph_segment *segs; /* sorted, no overlap; valid once sealed */
 	size_t nsegs, cap;
-	uint64_t linear_size;     /* sum of all segments' bytes */
+	uint64_t linear_size;     /* sum of all segments' bytes, starts rounded to their place in a page */
 	struct ph_block **blocks; /* [addr >> 32] → [addr >> 16 & 0xffff] */
 	/* low-memory: bytes are loaded on first use; see ph_mem_set_pager() */
 	struct ph_pager *pager;
@@ -91,7 +91,8 @@ static inline uint64_t ph_mem_linear(const struct ph_mem *mem, ph_addr addr)
 		return b->linear + (addr & (PH_BLOCK_SIZE - 1));
 	return ph_mem_linear_slow(mem, addr);
 }
-/* And back: the address of a linear offset below linear_size. */
+/* And back: the address of a linear offset below linear_size; PH_NOWHERE in the
+ * few bytes that keep an odd start in its place in the page. */
 ph_addr ph_mem_addr(const struct ph_mem *mem, uint64_t linear);
 /* The segment of addr, or NULL. Borrowed. */
 const struct ph_segment *ph_mem_segment(const struct ph_mem *mem, ph_addr addr);

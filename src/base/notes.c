@@ -3,8 +3,9 @@
 
 static const struct {
 	const char *name, *text;
+	bool incomplete;
 } kinds[] = {
-#define PH_NOTE(id, name, text) { name, text },
+#define PH_NOTE(id, name, incomplete, text) { name, text, incomplete },
 #include <pyheap/notes.def>
 #undef PH_NOTE
 };
@@ -17,4 +18,9 @@ const char *ph_note_name(enum ph_note_kind kind)
 const char *ph_note_text(enum ph_note_kind kind)
 {
 	return kinds[kind].text;
+}
+
+bool ph_note_incomplete(enum ph_note_kind kind)
+{
+	return kinds[kind].incomplete;
 }

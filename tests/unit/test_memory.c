@@ -296,18 +296,18 @@ END_TEST
 START_TEST(test_pager_budget)
 {
 	struct source s = { 0 };
-	size_t n = 600 * MIB;
+	size_t n = 300 * MIB;
 	uint8_t *p = reserve(n);
 	ph_addr base = 0x560000000000 + 0x5000;
 	const uint8_t *last[64] = { 0 };
 	ph_addr last_at[64] = { 0 };
 	size_t most = 0;
 	srand(42);
-	ck_assert_ptr_null(ph_mem_set_pager(mem, 200 * MIB, load, &s));
+	ck_assert_ptr_null(ph_mem_set_pager(mem, 140 * MIB, load, &s));
 	add(base, base + n / 2, p);
 	add(base + n / 2 + 0x7000, base + n + 0x7000, p + n / 2); /* a hole in the middle */
 	seal();
-	for (unsigned i = 0; i < 6000; i++) {
+	for (unsigned i = 0; i < 1500; i++) {
 		uint64_t at = (uint64_t)rand() * 8 % n;
 		ph_addr a = base + at + (at >= n / 2 ? 0x7000 : 0);
 		const uint8_t *q = ph_mem_at(mem, a, 8);
@@ -316,12 +316,12 @@ START_TEST(test_pager_budget)
 		last_at[i % 64] = a;
 		for (unsigned k = 0; k < 64 && last[k]; k++)
 			ck_assert_uint_eq(ph_load_u64(last[k]), value_at(last_at[k]));
-		if (i % 500 == 499) {
+		if (i % 250 == 249) {
 			size_t now = resident(p, n);
 			most = now > most ? now : most;
 		}
 	}
-	ck_assert_uint_le(most, 202 * MIB);
+	ck_assert_uint_le(most, 142 * MIB);
 	ck_assert_uint_ge(most, 100 * MIB);
 	munmap(p, n);
 }
@@ -331,7 +331,7 @@ END_TEST
 START_TEST(test_pager_in_use)
 {
 	struct source s = { 0 };
-	size_t n = 400 * MIB;
+	size_t n = 200 * MIB;
 	uint8_t *p = reserve(n);
 	ph_addr base = 0x560000000000;
 	ck_assert_ptr_null(ph_mem_set_pager(mem, 0, load, &s));
