@@ -102,6 +102,7 @@ const struct ph_kind ph_kinds[] = {
 	{ "bytes", NULL, NULL, NULL, ORDINARY },
 	{ "bytearray", bytearray_slots, NULL, bytearray_size, ORDINARY },
 	{ "int", NULL, NULL, int_size, ORDINARY },
+	{ "bool", NULL, NULL, NULL, ORDINARY },
 	{ "float", NULL, NULL, NULL, ORDINARY },
 	{ "complex", NULL, NULL, NULL, ORDINARY },
 	{ "NoneType", NULL, NULL, NULL, ORDINARY },

@@ -16,12 +16,32 @@ static bool plausible_count(struct ph_objects *os, uint64_t word)
 	return word > 0 && word <= 0xffffffff;
 }
 
+/* A collected object has a head before it: linked both ways, or empty. */
+static bool plausible_head(struct ph_objects *os, ph_addr p)
+{
+	ph_addr head = p - os->head_size;
+	uint64_t next, prev, back;
+	if (!ph_mem_u64(os->mem, head + ph_layout_off(os->layout, PH_F_GCHead_next), &next) ||
+	    !ph_mem_u64(os->mem, head + ph_layout_off(os->layout, PH_F_GCHead_prev), &prev))
+		return false;
+	next &= ~3ull;
+	if (!next)
+		return !(prev & ~3ull);
+	return ph_mem_u64(os->mem, next + ph_layout_off(os->layout, PH_F_GCHead_prev), &back) &&
+	       ((back & ~3ull) == head || os->rt->collecting);
+}
+
 static bool is_object(struct ph_objects *os, ph_addr p)
 {
 	uint64_t count;
-	return p && !(p & 7) && !(p >> PH_ADDR_BITS) &&
-	       ph_mem_u64(os->mem, p + ph_layout_off(os->layout, PH_F_PyObject_ob_refcnt), &count) &&
-	       plausible_count(os, count) && ph_object_type(os, p);
+	if (!p || p & 7 || p >> PH_ADDR_BITS ||
+	    !ph_mem_u64(os->mem, p + ph_layout_off(os->layout, PH_F_PyObject_ob_refcnt), &count) ||
+	    !plausible_count(os, count))
+		return false;
+	const struct ph_type *t = ph_object_type(os, p);
+	if (!t || !ph_mem_at(os->mem, p, t->head_bytes))
+		return false;
+	return !t->have_gc || t->flags & TPFLAGS_TYPE_SUBCLASS || plausible_head(os, p);
 }
 
 void scan_words(struct ph_objects *os, ph_addr start, uint64_t bytes, struct ph_refs *out)
@@ -53,7 +73,8 @@ void unknown_refs(struct ph_objects *os, const struct ph_object *o, struct ph_re
 				     : ph_layout_size(os->layout, PH_S_PyObject);
 	for (size_t i = 0; i < t->nmembers; i++) {
 		uint64_t ref = ph_load_u64(o->head + t->members[i].offset) & PH_REF_ADDR;
-		ref_add(out, ref ? ref | owned : 0, LABEL(ATTR, .cstr = t->members[i].name));
+		/* not counted: sqlite3.Connection, for one, declares members that it borrows */
+		ref_add(out, ref ? ref | PH_REF_BORROWED | owned : 0, LABEL(ATTR, .cstr = t->members[i].name));
 	}
 	for (uint64_t at = start; at + 8 <= t->basicsize; at += 8) {
 		ph_addr word = ph_load_u64(o->head + at);
