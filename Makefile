@@ -4,22 +4,28 @@
 VERSION = 0.1.0
 BUILD ?= build
 PREFIX ?= /usr/local
+PYTHON ?= /usr/bin/python3
 PKGS = libelf libdw jansson
 ARCH := $(shell uname -m)
 
 CC ?= cc
 CFLAGS ?= -O2 -g
-PH_CFLAGS = -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DPYHEAP_VERSION='"$(VERSION)"' \
+PH_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DPYHEAP_VERSION='"$(VERSION)"' \
 	-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter \
 	-Iinclude -Isrc -MMD -MP $(if $(filter x86_64,$(ARCH)),-mpopcnt) \
-	$(shell pkg-config --cflags $(PKGS)) $(SAN)
-LIBS = $(shell pkg-config --libs $(PKGS)) -lm
+	$(shell pkg-config --cflags $(PKGS) 2>/dev/null) $(SAN)
+LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm
 
 SRC := $(wildcard src/*/*.c)
 OBJ := $(SRC:%.c=$(BUILD)/%.o)
 LIB = $(BUILD)/libpyheap.a
 
-all: $(BUILD)/pyheap
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+
+##@ Building
+
+all: $(BUILD)/pyheap ## build pyheap; says which packages are missing
 
 $(BUILD)/pyheap: $(BUILD)/src/main.o $(LIB)
 	$(CC) $(LDFLAGS) $(SAN) -o $@ $^ $(LIBS)
@@ -28,20 +34,76 @@ $(LIB): $(OBJ)
 	rm -f $@
 	ar rcs $@ $^
 
-$(BUILD)/%.o: %.c
+# named before the first compilation, so that nobody has to read compiler errors
+$(BUILD)/deps: tools/install-deps.sh
+	@mkdir -p $(@D)
+	@command -v dpkg-query >/dev/null 2>&1 || { touch $@; exit 0; }; tools/install-deps.sh --list build
+	@touch $@
+
+$(BUILD)/%.o: %.c | $(BUILD)/deps
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(PH_CFLAGS) -c -o $@ $<
 
-# unit and property tests
-define check_binary
+install: all ## install below PREFIX (/usr/local)
+	install -Dm755 $(BUILD)/pyheap $(DESTDIR)$(PREFIX)/bin/pyheap
+	install -Dm644 man/pyheap.1 $(DESTDIR)$(PREFIX)/share/man/man1/pyheap.1
+	install -Dm644 docs/report.schema.json $(DESTDIR)$(PREFIX)/share/pyheap/report.schema.json
+
+uninstall: ## remove what install installed
+	rm -f $(DESTDIR)$(PREFIX)/bin/pyheap $(DESTDIR)$(PREFIX)/share/man/man1/pyheap.1
+	rm -rf $(DESTDIR)$(PREFIX)/share/pyheap
+
+clean: ## remove the build folder
+	rm -rf $(BUILD)
+
+##@ Trying and testing
+
+demo: install-build-deps ## install what is missing, build, and look into a leaking program
+	$(MAKE) all
+	PYHEAP=$(BUILD)/pyheap PYTHON=$(PYTHON) tools/demo.sh
+
+check: install-check-deps ## install what is missing, build, and run all tests
+	$(MAKE) run-check
+
+asan: install-check-deps ## the same tests with address and undefined-behaviour sanitizers
+	$(MAKE) BUILD=$(BUILD)/asan CFLAGS="-O1 -g" SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" run-check
+
+bench: install-check-deps ## measure pause and speed side by side with the target's own collector
+	$(MAKE) all $(BUILD)/bench/copy
+	PYHEAP=$(BUILD)/pyheap COPY=$(BUILD)/bench/copy $(PYTHON) bench/run.py $(BENCH)
+
+install-build-deps:
+	@if command -v dpkg-query >/dev/null 2>&1; then tools/install-deps.sh build; fi
+install-check-deps:
+	@if command -v dpkg-query >/dev/null 2>&1; then tools/install-deps.sh check; fi
+
+# unit and property tests are Check programs, everything else is a script
+define check_program
 $(BUILD)/check_$(1): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/$(1)/*.c)) $(LIB)
 	$(CC) $(LDFLAGS) $(SAN) -o $$@ $$^ $(LIBS) $$(shell pkg-config --libs check)
 endef
-$(eval $(call check_binary,unit))
-$(eval $(call check_binary,property))
+$(eval $(call check_program,unit))
+$(eval $(call check_program,property))
 
-clean:
-	rm -rf $(BUILD)
+$(BUILD)/bench/copy: bench/copy.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -o $@ $<
+
+run-check: $(BUILD)/pyheap $(BUILD)/check_unit $(BUILD)/check_property
+	PYHEAP=$(BUILD)/pyheap BUILD=$(BUILD) PYTHON=$(PYTHON) CC="$(CC)" tests/run.sh
+
+##@ Keeping the house
+
+format: ## format the C sources with clang-format
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+man: ## check the man page and show it
+	mandoc -Tlint -Wwarning man/pyheap.1
+	man -l man/pyheap.1
+
+help: ## this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' Makefile
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all clean
+.PHONY: all demo check asan bench run-check install-build-deps install-check-deps install uninstall clean format man help

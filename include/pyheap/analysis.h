@@ -41,7 +41,8 @@ void ph_histogram_free(struct ph_histogram *h);
 
 struct ph_cycle_step {
 	uint32_t node;
-	struct ph_label label;   /* how the next step is held, containers folded into it */
+	struct ph_label label;   /* of the reference that leads to the next step, the last one where
+				  * containers are folded; is_name: all of `exact` may be in a report */
 	char text[160];          /* the label as Python writes it, indices and keys folded: ".children[]" */
 	char exact[160];         /* the same, not folded: ".children[17]" */
 };
@@ -50,7 +51,7 @@ struct ph_cycle_group {
 	bool garbage;
 	struct ph_cycle_step *steps; /* a shortest cycle through the first component's lowest object of a
 				      * class of its own kind; step i leads to step i + 1, the last to the first */
-	uint32_t nsteps;
+	uint32_t nsteps;          /* at most 64 */
 	uint32_t length;          /* steps of the cycle before a repeating pattern was shortened */
 	char **shape;             /* [nshape] type names, borrowed from the graph */
 	char **labels;            /* [nshape] folded labels, owned */
@@ -95,7 +96,9 @@ struct ph_diff_row {
 	struct ph_type_value delta;    /* last − first */
 };
 struct ph_diff {
-	struct ph_diff_row *rows;      /* by growth of shallow + uncounted, biggest first, then by name */
+	struct ph_diff_row *rows;      /* by growth, biggest first, then by name. Growth is what the type
+					* retains more, for user types ("." in the name) that became more
+					* and where both ends have retained sizes; else shallow + uncounted */
 	uint32_t n, ntables;
 };
 struct ph_err *ph_diff_compute(const struct ph_type_table *tables, uint32_t ntables,

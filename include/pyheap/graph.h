@@ -8,7 +8,7 @@
 #ifndef PYHEAP_GRAPH_H
 #define PYHEAP_GRAPH_H
 
-#include <pyheap/base.h>
+#include <pyheap/label.h>
 
 /* An edge: target id and two bits. */
 #define PH_EDGE_BORROWED 0x80000000u /* holds no reference count: visited only, or a conservative find */
@@ -27,13 +27,6 @@ enum ph_node_flag {
 	PH_NODE_SEED = 1 << 7,         /* held from outside: an edge of node 0 */
 };
 
-enum ph_type_class {
-	PH_TYPE_ORDINARY,
-	PH_TYPE_DICT,           /* dict and its subclasses */
-	PH_TYPE_CONTAINER,      /* list, tuple, set, frozenset, deque: exactly these, steps are folded */
-	PH_TYPE_INFRASTRUCTURE, /* type, module, function, code, descriptors, builtin methods, frames' code… */
-};
-
 struct ph_graph_type {
 	char *name;               /* "dict", "app.models.User" */
 	ph_addr address;          /* of the type object; 0 in graphs made by hand */
@@ -41,30 +34,6 @@ struct ph_graph_type {
 	uint8_t cls;              /* enum ph_type_class */
 	bool weakrefable;         /* instances can be weakly referenced */
 	bool heap;                /* a heap type (Python class or from a C module) */
-};
-
-/* What holds an edge, as Python writes it. */
-enum ph_label_kind {
-	PH_LABEL_NONE,     /* unknown: "<slot>" */
-	PH_LABEL_ATTR,     /* .name (slot, struct member, key of a namespace dict) */
-	PH_LABEL_DICT,     /* .__dict__ of an instance: folded with the key that follows */
-	PH_LABEL_INDEX,    /* [index] of list, tuple, deque */
-	PH_LABEL_ELEMENT,  /* element of a set */
-	PH_LABEL_VALUE,    /* value of a dict under a key: name = printable key or "" */
-	PH_LABEL_KEY,      /* a dict's key */
-	PH_LABEL_LOCAL,    /* local variable `name` of a frame */
-	PH_LABEL_STACK,    /* operand stack of a frame */
-	PH_LABEL_CELL,     /* free or cell variable `name` */
-	PH_LABEL_TYPE,     /* its type: .__class__ */
-	PH_LABEL_WORD,     /* conservative find at byte offset `index` */
-};
-
-struct ph_label {
-	enum ph_label_kind kind;
-	int64_t index;     /* INDEX, WORD; −1 where it has no meaning */
-	ph_addr key;       /* VALUE, KEY: address of the key object, else 0 */
-	char name[112];    /* ATTR, LOCAL, CELL; VALUE: key as Python would write it, cut; else "" */
-	bool is_name;      /* name may appear in a report: a namespace's key or a member's name */
 };
 
 enum ph_root_kind {

@@ -3,7 +3,7 @@
 #ifndef PYHEAP_OBJECT_H
 #define PYHEAP_OBJECT_H
 
-#include <pyheap/graph.h>
+#include <pyheap/label.h>
 #include <pyheap/runtime.h>
 
 /* ---- references ------------------------------------------------------------- */

@@ -4,6 +4,7 @@
 #ifndef FAKE_HEAP_H
 #define FAKE_HEAP_H
 
+#include <pyheap/graph.h>
 #include <pyheap/object.h>
 
 #define FAKE_BASE 0x10000000ull

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Words that object and graph share: how a reference is held, and what sort of
+ * thing a type's instances are. Plain data; no stage of its own. */
+#ifndef PYHEAP_LABEL_H
+#define PYHEAP_LABEL_H
+
+#include <pyheap/base.h>
+
+/* For cycles and paths: what is folded away, what is left out. */
+enum ph_type_class {
+	PH_TYPE_ORDINARY,
+	PH_TYPE_DICT,           /* dict and its subclasses */
+	PH_TYPE_CONTAINER,      /* list, tuple, set, frozenset, deque: exactly these, steps are folded */
+	PH_TYPE_INFRASTRUCTURE, /* type, module, function, code, descriptors, builtin methods, frames' code… */
+};
+
+/* What holds an edge, as Python writes it. */
+enum ph_label_kind {
+	PH_LABEL_NONE,     /* unknown: "<slot>" */
+	PH_LABEL_ATTR,     /* .name (slot, struct member, key of a namespace dict) */
+	PH_LABEL_DICT,     /* .__dict__ of an instance: folded with the key that follows */
+	PH_LABEL_INDEX,    /* [index] of list, tuple, deque */
+	PH_LABEL_ELEMENT,  /* element of a set */
+	PH_LABEL_VALUE,    /* value of a dict under a key: name = printable key or "" */
+	PH_LABEL_KEY,      /* a dict's key */
+	PH_LABEL_LOCAL,    /* local variable `name` of a frame */
+	PH_LABEL_STACK,    /* operand stack of a frame */
+	PH_LABEL_CELL,     /* free or cell variable `name` */
+	PH_LABEL_TYPE,     /* its type: .__class__ */
+	PH_LABEL_WORD,     /* conservative find at byte offset `index` */
+};
+
+struct ph_label {
+	enum ph_label_kind kind;
+	int64_t index;     /* INDEX, WORD; −1 where it has no meaning */
+	ph_addr key;       /* VALUE, KEY: address of the key object, else 0 */
+	char name[112];    /* ATTR, LOCAL, CELL; VALUE: key as Python would write it, cut; else "" */
+	bool is_name;      /* name may appear in a report: a namespace's key or a member's name */
+};
+
+#endif

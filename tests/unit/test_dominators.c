@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Dominators and histograms of graphs small enough to check by eye. */
+#include <check.h>
+#include <pyheap/analysis.h>
+
+Suite *dominators_suite(void);
+
+enum { NODE, STR, NODE_AGAIN };
+
+/* n nodes of 10^i bytes (node i + 1) and the edges "12 23 …": each two digits are
+ * one from a node to a node, from 0: a seed. */
+static struct ph_graph *graph(uint32_t n, const char *edges, const uint32_t *types)
+{
+	struct ph_graph_builder *b = ph_graph_builder_new();
+	unsigned seeds[10] = { 0 };
+	uint64_t bytes = 1;
+	for (const char *e = edges; *e; e += e[2] ? 3 : 2)
+		if (e[0] == '0')
+			seeds[e[1] - '0'] = PH_NODE_SEED;
+	ph_graph_builder_type(b, "app.Node", PH_TYPE_ORDINARY, true);
+	ph_graph_builder_type(b, "str", PH_TYPE_ORDINARY, false);
+	ph_graph_builder_type(b, "app.Node", PH_TYPE_ORDINARY, true);
+	for (uint32_t v = 1; v <= n; v++, bytes *= 10)
+		ph_graph_builder_node(b, types ? types[v - 1] : (uint32_t)NODE, bytes, 0, seeds[v]);
+	for (const char *e = edges; *e; e += e[2] ? 3 : 2)
+		if (e[0] != '0')
+			ph_graph_builder_edge(b, (uint32_t)(e[0] - '0'), (uint32_t)(e[1] - '0'),
+					      PH_LABEL_ATTR, "x");
+	struct ph_graph *g = NULL;
+	ck_assert_ptr_null(ph_graph_builder_finish(b, &g));
+	return g;
+}
+
+static void expect(uint32_t n, const char *edges, const uint32_t *idom, const uint64_t *retained)
+{
+	struct ph_graph *g = graph(n, edges, NULL);
+	struct ph_dominators *d;
+	ck_assert_ptr_null(ph_dominators_compute(g, &d));
+	for (uint32_t v = 1; v <= n; v++) {
+		ck_assert_uint_eq(d->idom[v], idom[v - 1]);
+		ck_assert_uint_eq(d->retained[v], retained[v - 1]);
+	}
+	ck_assert_uint_eq(d->idom[0], 0);
+	ck_assert_uint_eq(d->retained[0], g->shallow_bytes);
+	ph_dominators_free(d);
+	ph_graph_free(g);
+}
+
+START_TEST(diamond)
+{
+	expect(4, "01 12 13 24 34", (uint32_t[]){ 0, 1, 1, 1 }, (uint64_t[]){ 1111, 10, 100, 1000 });
+}
+END_TEST
+
+START_TEST(entry_from_behind)
+{
+	/* 3 leads back to 2, and there is a way to 3 that does not pass 2 */
+	expect(4, "01 12 23 32 13 34", (uint32_t[]){ 0, 1, 1, 3 }, (uint64_t[]){ 1111, 10, 1100, 1000 });
+}
+END_TEST
+
+START_TEST(garbage_hangs_on_all_of_its_sources)
+{
+	/* the cycle 1 2 is held by nothing: each of its members is held by itself;
+	 * 3 needs 2, 4 is live */
+	expect(4, "12 21 23 04", (uint32_t[]){ 0, 0, 2, 0 }, (uint64_t[]){ 1, 110, 100, 1000 });
+	/* 3 4 hangs on the cycle 1 2, so node 0 does not hold it */
+	expect(4, "12 21 23 34 43", (uint32_t[]){ 0, 0, 2, 3 }, (uint64_t[]){ 1, 1110, 1100, 1000 });
+	/* a live object is not retained by garbage that refers to it */
+	expect(2, "12 02", (uint32_t[]){ 0, 0 }, (uint64_t[]){ 1, 10 });
+}
+END_TEST
+
+START_TEST(only_roots)
+{
+	struct ph_graph *g = graph(0, "", NULL);
+	struct ph_dominators *d;
+	struct ph_histogram *h;
+	ck_assert_ptr_null(ph_dominators_compute(g, &d));
+	ck_assert_uint_eq(d->n, 1);
+	ck_assert_uint_eq(d->preorder[0], 0);
+	ck_assert_ptr_null(ph_histogram_compute(g, d, &h));
+	ck_assert_uint_eq(h->n, 0);
+	ph_histogram_free(h);
+	ph_dominators_free(d);
+	ph_graph_free(g);
+}
+END_TEST
+
+START_TEST(type_retains_nothing_twice)
+{
+	/* node 1 → node 2 → str 3, and str 4 shared by both; 5 has the same name as 1 */
+	struct ph_graph *g = graph(5, "01 12 23 14 24 35", (uint32_t[]){ NODE, NODE, STR, STR, NODE_AGAIN });
+	struct ph_dominators *d;
+	struct ph_histogram *h;
+	ck_assert_ptr_null(ph_dominators_compute(g, &d));
+	ck_assert_ptr_null(ph_histogram_compute(g, d, &h));
+	ck_assert(h->has_retained);
+	ck_assert_uint_eq(h->n, 2);
+	ck_assert_str_eq(g->types[h->rows[0].type].name, "app.Node");
+	ck_assert_uint_eq(h->rows[0].count, 3);
+	ck_assert_uint_eq(h->rows[0].shallow_bytes, 10011);
+	ck_assert_uint_eq(h->rows[0].retained_bytes, 11111);
+	ck_assert_str_eq(g->types[h->rows[1].type].name, "str");
+	ck_assert_uint_eq(h->rows[1].retained_bytes, 11100);
+	ph_histogram_free(h);
+
+	ck_assert_ptr_null(ph_histogram_compute(g, NULL, &h));
+	ck_assert(!h->has_retained);
+	ck_assert_uint_eq(h->rows[0].shallow_bytes, 10011);
+	ck_assert_uint_eq(h->rows[0].retained_bytes, 0);
+	ph_histogram_free(h);
+	ph_dominators_free(d);
+	ph_graph_free(g);
+}
+END_TEST
+
+START_TEST(rows_of_equal_size_by_name)
+{
+	struct ph_graph_builder *b = ph_graph_builder_new();
+	static const char *const names[] = { "d", "b", "a", "c" };
+	for (uint32_t i = 0; i < 4; i++) {
+		ph_graph_builder_type(b, names[i], PH_TYPE_ORDINARY, false);
+		ph_graph_builder_node(b, i, 8, 8, PH_NODE_SEED);
+	}
+	ph_graph_builder_node(b, 3, 8, 0, 0);
+	struct ph_graph *g = NULL;
+	struct ph_histogram *h;
+	ck_assert_ptr_null(ph_graph_builder_finish(b, &g));
+	ck_assert_ptr_null(ph_histogram_compute(g, NULL, &h));
+	ck_assert_uint_eq(h->n, 4);
+	ck_assert_str_eq(g->types[h->rows[0].type].name, "c");
+	ck_assert_str_eq(g->types[h->rows[1].type].name, "a");
+	ck_assert_str_eq(g->types[h->rows[2].type].name, "b");
+	ck_assert_str_eq(g->types[h->rows[3].type].name, "d");
+	ph_histogram_free(h);
+	ph_graph_free(g);
+}
+END_TEST
+
+Suite *dominators_suite(void)
+{
+	Suite *s = suite_create("dominators");
+	TCase *t = tcase_create("by eye");
+	tcase_add_test(t, diamond);
+	tcase_add_test(t, entry_from_behind);
+	tcase_add_test(t, garbage_hangs_on_all_of_its_sources);
+	tcase_add_test(t, only_roots);
+	tcase_add_test(t, type_retains_nothing_twice);
+	tcase_add_test(t, rows_of_equal_size_by_name);
+	suite_add_tcase(s, t);
+	return s;
+}

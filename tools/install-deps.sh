@@ -1,0 +1,87 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Installs what is missing of what a target of the Makefile needs, from Debian.
+#   install-deps.sh build|check          install (through sudo when not root)
+#   install-deps.sh --list build|check   only name what is missing; exit 1 if anything is
+set -eu
+
+only_list=
+if [ "${1-}" = --list ]; then
+	only_list=1
+	shift
+fi
+
+build="gcc make libc6-dev pkg-config libelf-dev libdw-dev libjansson-dev"
+check="$build check python3 python3-dbg gdb python3-jsonschema mandoc"
+# python3-dbg only depends on the debug package of the interpreter by its minor
+# version; ask for that one, and with the interpreter, so that their builds match
+system=$(readlink -f /usr/bin/python3 2>/dev/null || true)
+case $system in
+*/python3.*) check="$check ${system##*/} ${system##*/}-dbg" ;;
+esac
+
+case ${1-} in
+build) wanted=$build ;;
+check) wanted=$check ;;
+*)
+	echo "usage: $0 [--list] build|check" >&2
+	exit 2
+	;;
+esac
+
+version_of() {
+	dpkg-query -W -f '${db:Status-Status} ${Version}' "$1" 2>/dev/null || true
+}
+
+missing=
+for package in $wanted; do
+	case $(version_of "$package") in
+	"installed "*) ;;
+	*)
+		# pkgconf has taken the place of pkg-config in newer suites
+		if [ "$package" = pkg-config ] && command -v pkg-config >/dev/null 2>&1; then
+			continue
+		fi
+		missing="$missing $package"
+		;;
+	esac
+done
+# a debug package of another build than the interpreter's is as good as none
+for package in $wanted; do
+	case $package in
+	python3.*-dbg)
+		if [ "$(version_of "$package")" != "$(version_of "${package%-dbg}")" ]; then
+			case " $missing " in
+			*" $package "*) ;;
+			*) missing="$missing ${package%-dbg} $package" ;;
+			esac
+		fi
+		;;
+	esac
+done
+
+[ -n "$missing" ] || exit 0
+if [ -n "$only_list" ]; then
+	echo "missing packages:$missing" >&2
+	echo "install them with: apt-get install$missing" >&2
+	exit 1
+fi
+if ! command -v apt-get >/dev/null 2>&1; then
+	echo "this is no Debian; install what corresponds to:$missing" >&2
+	exit 1
+fi
+
+sudo=
+if [ "$(id -u)" != 0 ]; then
+	sudo=sudo
+fi
+install() {
+	# shellcheck disable=SC2086
+	$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing
+}
+echo "installing:$missing" >&2
+# the package lists may be old, or not be there at all
+if ! install; then
+	$sudo apt-get update
+	install
+fi
