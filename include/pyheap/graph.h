@@ -74,7 +74,8 @@ struct ph_graph {
 	/* totals */
 	uint64_t tracked, generations[4];
 	uint64_t shallow_bytes, uncounted_bytes;
-	uint64_t garbage_objects, garbage_tracked, garbage_bytes; /* bytes: shallow + uncounted */
+	uint64_t garbage_objects, garbage_bytes; /* bytes: shallow + uncounted */
+	uint64_t garbage_tracked;    /* of these, what the next full collection would find */
 	uint64_t exact_objects;      /* size and references exact */
 
 	/* the label provider: see ph_graph_label() */

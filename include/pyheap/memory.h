@@ -20,6 +20,7 @@ struct ph_segment {
 	uint64_t offset;      /* in fd */
 	uint64_t linear;      /* set by ph_mem_seal() */
 	bool writable;        /* in the target: may hold objects that change */
+	bool fixed;           /* the bytes are there, pager or not (a mapped file's) */
 };
 
 /* One 64 KiB block of target addresses that a single segment covers whole. */

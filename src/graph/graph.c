@@ -160,6 +160,47 @@ static bool mark_reachable(struct ph_graph *g, struct node_stack *todo)
 	return true;
 }
 
+/* Is it garbage on a gc list? */
+static inline bool is_candidate(const struct ph_graph *g, uint32_t node)
+{
+	return (g->flags[node] & (PH_NODE_GARBAGE | PH_NODE_TRACKED)) == (PH_NODE_GARBAGE | PH_NODE_TRACKED);
+}
+
+/* The collector sees less than we do: only references that tracked objects visit.
+ * A tracked tuple that a code object holds counts as held from outside for it,
+ * though both are garbage, and so does what such a tuple refers to; they go when
+ * their holders are freed. Takes those off g->garbage_tracked. */
+static bool subtract_unseen(struct ph_graph *g)
+{
+	uint32_t *visits ph_cleanup_free = calloc(g->n, sizeof *visits);
+	uint8_t *seen ph_cleanup_free = calloc(g->n, 1);
+	struct node_stack todo = { 0 };
+	bool ok = visits && seen;
+	for (uint32_t i = 1; ok && i < g->n; i++)
+		for (uint64_t e = g->edge_start[i]; is_candidate(g, i) && e < g->edge_start[i + 1]; e++)
+			if (!(g->edges[e] & (PH_EDGE_OWNED | PH_EDGE_BORROWED)))
+				visits[g->edges[e] & PH_EDGE_ID]++;
+	for (uint32_t i = 1; ok && i < g->n; i++) {
+		if (!is_candidate(g, i) || g->refcount[i] <= visits[i] || seen[i])
+			continue;
+		seen[i] = 1;
+		ok = PH_VEC_PUSH(&todo, i);
+		while (ok && todo.n) {
+			uint32_t node = todo.items[--todo.n];
+			g->garbage_tracked--;
+			for (uint64_t e = g->edge_start[node]; ok && e < g->edge_start[node + 1]; e++) {
+				uint32_t to = g->edges[e] & PH_EDGE_ID;
+				if (g->edges[e] & PH_EDGE_OWNED || !is_candidate(g, to) || seen[to])
+					continue;
+				seen[to] = 1;
+				ok = PH_VEC_PUSH(&todo, to);
+			}
+		}
+	}
+	ph_vec_free(&todo);
+	return ok;
+}
+
 struct ph_err *ph_graph_find_garbage(struct ph_graph *g)
 {
 	struct node_stack todo = { 0 };
@@ -174,8 +215,10 @@ struct ph_err *ph_graph_find_garbage(struct ph_graph *g)
 		if (!(g->flags[i] & PH_NODE_GARBAGE))
 			continue;
 		g->garbage_objects++;
-		g->garbage_tracked += !!(g->flags[i] & PH_NODE_TRACKED);
+		g->garbage_tracked += is_candidate(g, i);
 		g->garbage_bytes += ph_graph_bytes(g, i);
 	}
+	if (g->garbage_tracked && !subtract_unseen(g))
+		return ph_err_nomem();
 	return NULL;
 }

@@ -110,7 +110,7 @@ static bool continues(const struct ph_segment *a, const struct ph_segment *b)
 
 static bool joinable(const struct ph_segment *a, const struct ph_segment *b)
 {
-	return continues(a, b) && a->writable == b->writable && a->fd == b->fd &&
+	return continues(a, b) && a->writable == b->writable && a->fixed == b->fixed && a->fd == b->fd &&
 	       (a->fd < 0 || a->offset + (a->end - a->start) == b->offset);
 }
 

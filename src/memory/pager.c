@@ -128,6 +128,8 @@ static void load_part(const struct ph_mem *mem, struct window *w, const struct p
 		      ph_addr start, ph_addr end)
 {
 	struct ph_pager *pager = mem->pager;
+	if (seg->fixed)
+		return;
 	for (ph_addr a = start; a < end;) {
 		size_t want = end - a;
 		size_t got = pager->load(pager->ctx, a, (uint8_t *)seg->bytes + (a - seg->start), want);
@@ -147,6 +149,8 @@ static void drop_part(const struct ph_mem *mem, struct window *w, const struct p
 	uintptr_t from = (uintptr_t)seg->bytes + (start - seg->start);
 	uintptr_t to = ((uintptr_t)seg->bytes + (end - seg->start)) & -PAGE;
 	(void)mem, (void)w;
+	if (seg->fixed)
+		return;
 	from = (from + PAGE - 1) & -PAGE;
 	if (from < to)
 		madvise((void *)from, to - from, MADV_DONTNEED);

@@ -275,6 +275,7 @@ struct ph_err *ph_module_add_range(const struct ph_module *module, ph_addr start
 		.bytes = ph_elf_file_bytes(module->elf, offset, n),
 		.fd = -1,
 		.writable = writable,
+		.fixed = true,
 	};
 	return ph_mem_add(mem, &seg);
 }

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* report: analysis structs → documents (JSON objects) → formats, and the only
+ * stage that writes: to the report's file or stdout, and messages to stderr.
+ *
+ * docs/report.schema.json says what the documents hold. Documents are built by
+ * pure functions and rendered by others that see nothing but the document. */
+#ifndef PYHEAP_REPORT_H
+#define PYHEAP_REPORT_H
+
+#include <jansson.h>
+#include <sys/types.h>
+#include <time.h>
+#include <pyheap/analysis.h>
+
+/* ---- where output goes ------------------------------------------------------- */
+
+/* A buffered file whose first error is kept: write on, ask at the end. */
+struct ph_out;
+/* path NULL or "-": standard output. A regular file is written beside itself
+ * and renamed by ph_out_close(); an existing one is refused without `force`. */
+struct ph_err *ph_out_open(const char *path, bool force, struct ph_out **ret);
+void ph_out_write(struct ph_out *out, const char *bytes, size_t n);
+void ph_out_puts(struct ph_out *out, const char *text);
+void ph_out_printf(struct ph_out *out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* An error has occurred, or a signal: stop producing. */
+bool ph_out_failed(const struct ph_out *out);
+bool ph_out_is_terminal(const struct ph_out *out);
+/* Columns of the terminal; 0 = not one. */
+int ph_out_width(const struct ph_out *out);
+/* Flushes and, with `keep`, gives the file its name; else removes it. Frees. */
+struct ph_err *ph_out_close(struct ph_out *out, bool keep);
+
+/* ---- messages, on stderr -------------------------------------------------------- */
+
+struct ph_messages {
+	bool quiet;       /* errors only */
+	bool timings;     /* -v: how long each phase took */
+	bool progress;    /* name the phase at work … */
+	bool in_place;    /* … in one line of a terminal that is overwritten */
+	const char *phase;
+	uint64_t phase_start;
+};
+/* A new phase of the work begins ("copying memory"); NULL: all done. */
+void ph_messages_phase(struct ph_messages *m, const char *phase);
+/* "pyheap: …", unless quiet. */
+void ph_messages_say(struct ph_messages *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* What failed and what to try next. */
+void ph_messages_error(struct ph_messages *m, const struct ph_err *err);
+
+/* ---- text for people --------------------------------------------------------------- */
+
+/* Valid UTF-8 with bytes that are not turned into \xNN; owned by the caller, NULL
+ * when memory is out. */
+char *ph_text_utf8(const char *s);
+/* The same, and control characters and such as change the direction of writing
+ * as \xNN or \uNNNN: safe on a terminal. */
+char *ph_text_printable(const char *s);
+/* Columns that printable text takes. */
+size_t ph_text_width(const char *s);
+/* At most `width` columns, shortened in the middle; owned by the caller. */
+char *ph_text_shorten(const char *s, size_t width);
+#define PH_TEXT_NUMBER 48
+/* "12,345"; sign: "+12,345". */
+const char *ph_text_count(char buf[PH_TEXT_NUMBER], int64_t n, bool sign);
+/* "1.2 MiB", or the bytes as they are. */
+const char *ph_text_size(char buf[PH_TEXT_NUMBER], int64_t bytes, bool sign, bool plain);
+
+/* ---- documents ------------------------------------------------------------------------ */
+
+/* What there is to say about a run besides the graph; all borrowed. */
+struct ph_report_meta {
+	struct timespec captured_at;
+	double pause_ms;            /* negative = not stopped */
+	bool process;               /* else a core */
+	pid_t pid;                  /* 0 = unknown */
+	const char *path, *exe, *script;         /* NULL = none */
+	const char *layout_source, *build_id;    /* "" = none */
+	const char *version, *arch;
+	bool debug_build, free_threaded;
+	uint64_t interpreters;
+	uint64_t rss_bytes;         /* 0 = unknown */
+	const struct ph_notes *notes;
+};
+
+/* All documents: a new reference, NULL when memory is out. */
+json_t *ph_report_top(const struct ph_report_meta *meta, const struct ph_graph *g,
+		      const struct ph_histogram *h);
+
+/* How a key that is a value (not a name) is shown. */
+struct ph_report_keys {
+	bool shown;          /* as it is; else as a hash … */
+	uint8_t secret[16];  /* … under this key */
+};
+json_t *ph_report_cycles(const struct ph_report_meta *meta, const struct ph_graph *g,
+			 const struct ph_cycles *c, const struct ph_report_keys *keys);
+
+/* Without rows: those are streamed. */
+json_t *ph_report_objects(const struct ph_report_meta *meta, const struct ph_graph *g);
+json_t *ph_report_object(const struct ph_report_meta *meta, const struct ph_graph *g, uint32_t node,
+			 bool refs);
+
+struct ph_max_count {
+	const char *type;
+	uint64_t count;
+};
+struct ph_thresholds {
+	bool has_growth, has_growth_bytes;
+	double growth;              /* percent of the first report's shallow + uncounted */
+	uint64_t growth_bytes;
+	const struct ph_max_count *counts; /* objects of a type in the last report */
+	size_t ncounts;
+};
+/* Compares `top` documents, n ≥ 2. */
+struct ph_err *ph_report_diff(json_t *const *docs, uint32_t n, const struct ph_thresholds *limits,
+			      json_t **ret);
+bool ph_report_exceeded(const json_t *doc);
+/* For text: rows of types that neither grew nor shrank go. */
+struct ph_err *ph_report_drop_unchanged(json_t *doc);
+
+/* Reads a report from a file and checks that it is one. `name` is for messages. */
+struct ph_err *ph_report_load(const char *path, const char *name, json_t **ret);
+/* The command that made it; "" when it does not say. */
+const char *ph_report_command(const json_t *doc);
+/* Rows were left out of it. */
+bool ph_report_is_cut(const json_t *doc);
+/* NULL: nothing is missing and all is exact; else why not, owned by the caller. */
+char *ph_report_doubts(const json_t *doc);
+
+/* Error 2: the command's rows cannot be sorted by this key. */
+struct ph_err *ph_report_sort_check(const char *command, const char *key);
+/* Sorts the rows by one of the command's keys. */
+struct ph_err *ph_report_sort(json_t *doc, const char *key);
+/* The keys of a command, comma-separated, into buf. */
+void ph_report_sort_keys(const char *command, char *buf, size_t max);
+/* Keeps the rows of at least min_size bytes, and of these the first `limit`
+ * (0 = all); what is left out is summed up in `omitted`. */
+struct ph_err *ph_report_cut(json_t *doc, uint64_t limit, uint64_t min_size);
+
+/* ---- formats ------------------------------------------------------------------------------- */
+
+struct ph_render {
+	const json_t *doc;
+	struct ph_out *out;
+	int width;       /* columns; 0 = as wide as need be */
+	bool bytes;      /* sizes as plain numbers */
+	bool header;     /* the line with what varies from run to run */
+	bool color;
+	/* private to the renderers */
+	const struct ph_view *view;
+	uint64_t nrows;
+	bool nomem;
+};
+struct ph_format {
+	const char *name;
+	void (*begin)(struct ph_render *r);
+	void (*row)(struct ph_render *r, const json_t *row);
+	void (*end)(struct ph_render *r);
+};
+extern const struct ph_format ph_formats[]; /* up to a row without name */
+const struct ph_format *ph_format_find(const char *name);
+
+/* A whole document. Errors of r->out are seen when that is closed. */
+struct ph_err *ph_render(struct ph_render *r, const struct ph_format *format);
+/* A document whose rows come one by one. */
+struct ph_err *ph_render_begin(struct ph_render *r, const struct ph_format *format);
+struct ph_err *ph_render_row(struct ph_render *r, const struct ph_format *format, const json_t *row);
+struct ph_err *ph_render_end(struct ph_render *r, const struct ph_format *format);
+
+#endif

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Which reference to make weak: a way to hold ("app.Node.parent") whose removal
+ * leaves no cycle in any of a group's components. Such a way must be in the
+ * representative cycle of each of them, so there are few to try. */
+#include "cycles_priv.h"
+
+/* ---- candidates ------------------------------------------------------------------- */
+
+/* Python code cannot make weak what it cannot name, nor an object's class, nor
+ * what the interpreter itself puts into a type or function. */
+static bool can_be_cut(const struct ph_holders *h, uint32_t holder)
+{
+	const char *text = ph_holder_text(h, holder);
+	const struct ph_graph_type *type = &h->g->types[h->items.items[holder].type];
+	if (!text[0] || strchr(text, '<') || !strncmp(text, ".__class__", strlen(".__class__")))
+		return false;
+	return type->cls != PH_TYPE_INFRASTRUCTURE || strncmp(text, ".__", 3);
+}
+
+struct candidate {
+	uint32_t holder;
+	bool closing; /* points back to the object that the search began at */
+};
+
+static int by_preference(const void *pa, const void *pb, void *ctx)
+{
+	const struct candidate *a = pa, *b = pb;
+	const struct ph_holders *h = ctx;
+	if (a->closing != b->closing)
+		return a->closing ? -1 : 1;
+	const char *ta = ph_holder_text(h, a->holder), *tb = ph_holder_text(h, b->holder);
+	bool element_a = strchr(ta, '[') != NULL, element_b = strchr(tb, '[') != NULL;
+	if (element_a != element_b)
+		return element_a ? 1 : -1;
+	int c = strcmp(ta, tb);
+	return c ? c : ph_holder_compare(h, a->holder, b->holder);
+}
+
+bool ph_cut_begin(struct ph_cut *cut, const struct ph_shape *s, const struct ph_holders *h)
+{
+	struct candidate found[PH_CUT_MAX];
+	uint32_t n = 0, closing = s->steps.items[s->steps.n - 1].holder;
+	*cut = (struct ph_cut){ 0 };
+	for (uint32_t i = 0; i < s->period; i++) {
+		uint32_t holder = s->steps.items[i].holder, k = 0;
+		while (k < n && found[k].holder != holder)
+			k++;
+		if (k < n || !can_be_cut(h, holder))
+			continue;
+		if (n == PH_CUT_MAX)
+			return true; /* too many to try: none */
+		found[n++] = (struct candidate){ holder, holder == closing };
+	}
+	qsort_r(found, n, sizeof *found, by_preference, (void *)h);
+	cut->holders = malloc((n + 1) * sizeof *cut->holders);
+	if (!cut->holders)
+		return false;
+	for (uint32_t i = 0; i < n; i++)
+		cut->holders[i] = found[i].holder;
+	cut->n = n;
+	return true;
+}
+
+/* ---- edges of the candidates ------------------------------------------------------ */
+
+/* While a component is looked at: cuts[e] = candidates that edge e belongs to, as
+ * bits; owners[v] = the ways in which instances hold container v, as far as a
+ * candidate begins like that: a list of (holder, next) in lists, 0 = its end;
+ * todo = (container, holder) whose edges are still to be looked at. */
+
+static void want(struct ph_holders *h, const struct ph_cut *cut, bool wanted)
+{
+	for (uint32_t k = 0; k < cut->n; k++)
+		for (uint32_t i = h->items.items[cut->holders[k]].parent; i != PH_NO_HOLDER;
+		     i = h->items.items[i].parent)
+			h->items.items[i].wanted = wanted;
+}
+
+static bool is_wanted(const struct ph_holders *h, uint32_t holder)
+{
+	const struct ph_holder *p = &h->items.items[holder];
+	return h->items.items[p->namespace ? p->parent : holder].wanted;
+}
+
+static void spend(struct ph_local *l)
+{
+	l->budget -= l->budget > 0;
+}
+
+static bool add_owner(struct ph_local *l, uint32_t member, uint32_t holder)
+{
+	for (uint64_t i = l->owners.items[member]; i; i = (uint32_t)l->lists.items[i - 1], spend(l))
+		if (l->lists.items[i - 1] >> 32 == holder)
+			return true;
+	if (l->lists.n >= UINT32_MAX ||
+	    !PH_VEC_PUSH(&l->lists, (uint64_t)holder << 32 | l->owners.items[member]))
+		return false;
+	l->owners.items[member] = (uint32_t)l->lists.n;
+	return PH_VEC_PUSH(&l->todo, (uint64_t)member << 32 | holder);
+}
+
+/* Takes up the edges of a member that is `holder` or is held so. Candidates that
+ * lead to what cannot be referenced weakly are taken out of *alive. */
+static bool look_at(struct ph_local *l, const struct ph_cut *cut, uint32_t member, uint32_t holder,
+		    uint64_t *alive)
+{
+	if (!ph_local_label(l, member))
+		return false;
+	for (uint32_t e = l->start.items[member]; l->budget && e < l->start.items[member + 1]; e++) {
+		spend(l);
+		struct ph_local_edge edge = l->edges.items[e];
+		uint32_t next = ph_holder_step(l->h, holder, edge.suffix);
+		if (next == PH_NO_HOLDER)
+			return false;
+		if (ph_local_folds(l, edge.to)) {
+			if (is_wanted(l->h, next) && !add_owner(l, edge.to, next))
+				return false;
+			continue;
+		}
+		uint64_t cuts = 0;
+		for (uint32_t k = 0; k < cut->n; k++)
+			cuts |= (uint64_t)(cut->holders[k] == next) << k;
+		l->cuts.items[e] |= cuts;
+		if (!l->g->types[l->g->type[l->nodes[edge.to]]].weakrefable)
+			*alive &= ~cuts;
+	}
+	return true;
+}
+
+/* Where containers are shared in ever so many ways it is given up: no candidates. */
+#define WORK_PER_EDGE 64u
+
+static bool find_edges(struct ph_local *l, const struct ph_cut *cut, uint64_t *alive)
+{
+	l->budget = (l->edges.n + 64ull) * WORK_PER_EDGE;
+	l->owners.n = l->lists.n = l->todo.n = l->cuts.n = 0;
+	if (!PH_VEC_RESERVE(&l->owners, l->n) || !PH_VEC_RESERVE(&l->cuts, l->edges.n))
+		return false;
+	memset(l->owners.items, 0, l->n * sizeof *l->owners.items);
+	memset(l->cuts.items, 0, l->edges.n * sizeof *l->cuts.items);
+	for (uint32_t v = 0; v < l->n; v++) {
+		if (ph_local_folds(l, v))
+			continue;
+		uint32_t holder = ph_local_instance(l, v);
+		if (holder == PH_NO_HOLDER)
+			return false;
+		if (is_wanted(l->h, holder) && !look_at(l, cut, v, holder, alive))
+			return false;
+		while (l->todo.n) {
+			uint64_t next = l->todo.items[--l->todo.n];
+			if (!look_at(l, cut, (uint32_t)(next >> 32), (uint32_t)next, alive))
+				return false;
+		}
+	}
+	if (!l->budget)
+		*alive = 0;
+	return true;
+}
+
+/* ---- the test --------------------------------------------------------------------- */
+
+/* Whether nothing is left when members that nothing refers to are taken away one
+ * by one, edges of candidate `bit` not counted. */
+static bool is_acyclic(struct ph_local *l, uint64_t bit)
+{
+	uint32_t *refs = l->work.items, *queue = refs + l->n;
+	uint32_t head = 0, tail = 0;
+	memset(refs, 0, l->n * sizeof *refs);
+	for (uint32_t e = 0; e < l->edges.n; e++)
+		refs[l->edges.items[e].to] += !(l->cuts.items[e] & bit);
+	for (uint32_t v = 0; v < l->n; v++)
+		if (!refs[v])
+			queue[tail++] = v;
+	while (head < tail) {
+		uint32_t v = queue[head++];
+		for (uint32_t e = l->start.items[v]; e < l->start.items[v + 1]; e++)
+			if (!(l->cuts.items[e] & bit) && --refs[l->edges.items[e].to] == 0)
+				queue[tail++] = l->edges.items[e].to;
+	}
+	return tail == l->n;
+}
+
+bool ph_cut_filter(struct ph_cut *cut, struct ph_local *l)
+{
+	uint64_t alive = UINT64_MAX;
+	if (!cut->n)
+		return true;
+	want(l->h, cut, true);
+	bool ok = find_edges(l, cut, &alive);
+	want(l->h, cut, false);
+	l->work.n = 0;
+	if (!ok || !PH_VEC_RESERVE(&l->work, 2ull * l->n))
+		return false;
+	uint32_t n = 0;
+	for (uint32_t k = 0; k < cut->n; k++)
+		if (alive >> k & 1 && is_acyclic(l, 1ull << k))
+			cut->holders[n++] = cut->holders[k];
+	cut->n = n;
+	return true;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* pyheap objects: one line per object, streamed. */
+#include "cmd.h"
+
+static bool is_wanted(const struct ph_graph *g, uint32_t node, const struct ph_options *opt)
+{
+	static const char *const generations[] = { "0", "1", "2", "permanent" };
+	bool tracked = g->flags[node] & PH_NODE_TRACKED;
+	const char *generation = tracked ? generations[ph_graph_generation(g, node)] : "none";
+	return (!opt->type || !strcmp(g->types[g->type[node]].name, opt->type)) &&
+	       (!opt->generation || !strcmp(generation, opt->generation)) &&
+	       (!opt->min_size.given || ph_graph_bytes(g, node) >= opt->min_size.n);
+}
+
+static struct ph_err *stream(const struct ph_session *s, const struct ph_run *run, struct ph_answer *a)
+{
+	const struct ph_graph *g = s->graph;
+	uint64_t limit = run->opt->limit.n ? run->opt->limit.n : UINT64_MAX;
+	struct ph_err *err = ph_render_begin(&a->render, a->format);
+	for (uint32_t node = 1; !err && node < g->n && a->render.nrows < limit; node++) {
+		if (!is_wanted(g, node, run->opt))
+			continue;
+		json_t *row = ph_report_object(&s->meta, g, node, run->opt->refs);
+		err = row ? ph_render_row(&a->render, a->format, row) : ph_err_nomem();
+		json_decref(row);
+		if (ph_out_failed(a->out))
+			break; /* closing it says why */
+	}
+	return err ? err : ph_render_end(&a->render, a->format);
+}
+
+static struct ph_err *print(const struct ph_session *s, const struct ph_run *run, struct ph_answer *a)
+{
+	json_t *doc = ph_report_objects(&s->meta, s->graph);
+	if (!doc)
+		return ph_err_nomem();
+	a->render.doc = doc;
+	ph_messages_phase(run->messages, NULL);
+	struct ph_err *err = stream(s, run, a);
+	if (!err)
+		err = ph_answer_doubts(a, run, doc);
+	json_decref(doc);
+	return err;
+}
+
+static struct ph_err *read_and_print(const struct ph_run *run, struct ph_answer *a)
+{
+	struct ph_source source;
+	struct ph_session s;
+	struct ph_err *err = ph_source_open(run->argv[0], &source);
+	if (err)
+		return err;
+	if (source.kind == PH_SOURCE_REPORT)
+		err = ph_err_hint(ph_err_new(PH_ERR_USAGE, "%s is a report", source.name),
+				  "objects are read from a process or core");
+	else
+		err = ph_session_open(&source, run, &s);
+	if (!err) {
+		err = print(&s, run, a);
+		ph_session_close(&s);
+	}
+	ph_source_close(&source);
+	return err;
+}
+
+static struct ph_err *objects_run(struct ph_run *run)
+{
+	struct ph_answer answer;
+	struct ph_err *err = ph_answer_open(run, &answer);
+	if (err)
+		return err;
+	return ph_answer_close(&answer, read_and_print(run, &answer));
+}
+
+const struct ph_cmd ph_cmd_objects = {
+	.name = "objects",
+	.arguments = "TARGET",
+	.summary = "one line per object, in the order of addresses",
+	.details =
+		"With --refs also what gc.get_referents() gives (refs) and what an object holds\n"
+		"besides (owned).\n",
+	.takes = PH_TAKES_ALWAYS | PH_TAKES_OUTPUT | PH_TAKES_TARGET | PH_TAKES(LIMIT) |
+		 PH_TAKES(MIN_SIZE) | PH_TAKES(TYPE) | PH_TAKES(GENERATION) | PH_TAKES(REFS),
+	.min_args = 1,
+	.max_args = 1,
+	.run = objects_run,
+};

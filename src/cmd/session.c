@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The way from TARGET to a graph: the one function that walks all stages. */
+#include <elf.h>
+#include <time.h>
+#include "cmd.h"
+
+#define COLLECTING_TRIES 5         /* captures while the collector is at work */
+#define COLLECTING_WAIT_NS 10000000 /* between them */
+
+static const char *arch_name(uint16_t machine)
+{
+	return machine == EM_X86_64 ? "x86_64" : machine == EM_AARCH64 ? "aarch64" : "unknown";
+}
+
+static struct ph_err *open_target(const struct ph_source *source, const struct ph_options *opt,
+				  struct ph_session *s)
+{
+	struct ph_target_options options = {
+		.exe = opt->exe,
+		.sysroot = opt->sysroot,
+		.stop_timeout_s = opt->stop_timeout.x,
+		.no_pause = opt->pause && !strcmp(opt->pause, "none"),
+		.low_memory = opt->low_memory,
+	};
+	return ph_target_open(source->path, &options, &s->notes, &s->target);
+}
+
+static struct ph_err *open_layout(const struct ph_source *source, const struct ph_options *opt,
+				  struct ph_session *s)
+{
+	struct ph_layout_options options = { .debug_file = opt->debug_file, .sysroot = opt->sysroot };
+	const struct ph_module *module;
+	ph_addr runtime;
+	if (ph_target_symbol(s->target, "_PyRuntime", &module, &runtime, NULL))
+		return ph_layout_open(s->target, module, &options, &s->layout);
+	return ph_err_hint(ph_err_new(PH_ERR_NOT_PYTHON, "%s: not CPython 3.8 or later: no file in it defines "
+				      "_PyRuntime", source->name),
+			   s->target->kind == PH_TARGET_CORE
+				   ? "if it is, --exe FILE or --sysroot DIR say where its files are"
+				   : "pass the PID of the interpreter itself, not of its shell or wrapper");
+}
+
+/* During a collection objects are on temporary lists; waiting a little mostly
+ * gives a moment without one. */
+static struct ph_err *capture(struct ph_session *s, struct ph_messages *messages)
+{
+	const struct timespec wait = { .tv_nsec = COLLECTING_WAIT_NS };
+	const struct ph_notes before = s->notes;
+	for (int i = 1;; i++) {
+		ph_messages_phase(messages, "copying memory");
+		struct ph_err *err = ph_target_capture(s->target, &s->notes);
+		if (err || ph_interrupted)
+			return err ? err : ph_err_interrupted();
+		ph_messages_phase(messages, "reading the interpreter");
+		err = ph_runtime_open(s->target, s->layout, &s->notes, &s->rt);
+		if (err || !s->rt->collecting || s->target->kind != PH_TARGET_PROCESS ||
+		    i == COLLECTING_TRIES)
+			return err;
+		ph_runtime_free(s->rt);
+		s->rt = NULL;
+		s->notes = before;
+		nanosleep(&wait, NULL);
+		if (ph_interrupted)
+			return ph_err_interrupted();
+	}
+}
+
+static void fill_meta(const struct ph_source *source, struct ph_session *s)
+{
+	const struct ph_target *t = s->target;
+	ph_runtime_version(s->rt, s->version);
+	s->script = t->argv ? ph_script_name(t->argv, t->argc) : NULL;
+	s->meta = (struct ph_report_meta){
+		.captured_at = t->captured_at,
+		.pause_ms = t->pause_ms,
+		.process = t->kind == PH_TARGET_PROCESS,
+		.pid = t->pid,
+		.path = source->is_stdin ? NULL : t->path,
+		.exe = t->exe,
+		.script = s->script,
+		.layout_source = s->layout->source,
+		.build_id = s->layout->build_id,
+		.version = s->version,
+		.arch = arch_name(t->machine),
+		.debug_build = s->rt->debug_build,
+		.free_threaded = s->rt->free_threaded,
+		.interpreters = s->rt->ninterps,
+		.rss_bytes = t->rss_bytes,
+		.notes = &s->notes,
+	};
+}
+
+static struct ph_err *walk_stages(const struct ph_source *source, const struct ph_run *run,
+				  struct ph_session *s)
+{
+	struct ph_err *err;
+	ph_messages_phase(run->messages, "opening the target");
+	err = open_target(source, run->opt, s);
+	if (err)
+		return err;
+	ph_messages_phase(run->messages, "reading debug information");
+	err = open_layout(source, run->opt, s);
+	if (err)
+		return err;
+	err = capture(s, run->messages);
+	if (err)
+		return err;
+	fill_meta(source, s);
+	ph_messages_phase(run->messages, "reading objects");
+	return ph_graph_build(s->rt, &s->notes, &s->graph);
+}
+
+struct ph_err *ph_session_open(const struct ph_source *source, const struct ph_run *run,
+			       struct ph_session *ret)
+{
+	*ret = (struct ph_session){ 0 };
+	struct ph_err *err = walk_stages(source, run, ret);
+	if (!err && ph_interrupted)
+		err = ph_err_interrupted();
+	if (err)
+		ph_session_close(ret);
+	return err;
+}
+
+void ph_session_close(struct ph_session *s)
+{
+	ph_graph_free(s->graph);
+	ph_runtime_free(s->rt);
+	ph_layout_free(s->layout);
+	ph_target_close(s->target);
+	free(s->script);
+	*s = (struct ph_session){ 0 };
+}

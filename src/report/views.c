@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What each command's document has: one row a command. */
+#include "report_priv.h"
+
+#define VALUE_COLUMNS(of) of "count", of "shallow_bytes", of "uncounted_bytes", of "retained_bytes"
+
+static const char *const top_columns[] = { "type", VALUE_COLUMNS(""), NULL };
+static const char *const cycles_columns[] = {
+	"state", "count", "objects", "shallow_bytes", "retained_bytes", "shape", "labels", "cut.type",
+	"cut.label", NULL,
+};
+static const char *const diff_columns[] = { "type", VALUE_COLUMNS("delta."), VALUE_COLUMNS("values.#."), NULL };
+static const char *const objects_columns[] = {
+	"address", "type", "shallow_bytes", "uncounted_bytes", "refcount", "generation", "tracked",
+	"size_exact", "refs_exact", "refs", "owned", NULL,
+};
+
+static const struct ph_view views[] = {
+	{
+		.command = "top", .rows = "types", .unit = "types",
+		.sorts = { { "retained", { "retained_bytes" } }, { "size", { "shallow_bytes", "uncounted_bytes" } },
+			   { "shallow", { "shallow_bytes" } }, { "count", { "count" } }, { "type", { NULL } } },
+		.size = { "retained_bytes" }, .size_else = { "shallow_bytes", "uncounted_bytes" },
+		.omitted = { "count", "shallow_bytes" },
+		.columns = top_columns, .text_begin = ph_text_top,
+	},
+	{
+		.command = "cycles", .rows = "cycles", .unit = "cycles",
+		.sorts = { { "retained", { "retained_bytes" } }, { "shallow", { "shallow_bytes" } },
+			   { "count", { "count" } }, { "objects", { "objects" } } },
+		.size = { "retained_bytes" },
+		.omitted = { "count", "objects", "shallow_bytes" },
+		.columns = cycles_columns, .text_begin = ph_text_cycles,
+	},
+	{
+		.command = "diff", .rows = "types", .unit = "types",
+		.sorts = { { "size", { "delta.shallow_bytes", "delta.uncounted_bytes" } },
+			   { "retained", { "delta.retained_bytes" } }, { "count", { "delta.count" } },
+			   { "type", { NULL } } },
+		.size = { "delta.shallow_bytes", "delta.uncounted_bytes" },
+		.columns = diff_columns, .text_begin = ph_text_diff,
+	},
+	{
+		.command = "objects", .rows = "objects", .unit = "objects",
+		.columns = objects_columns, .text_begin = ph_text_objects_begin,
+		.text_row = ph_text_objects_row,
+	},
+};
+
+const struct ph_view *ph_view_find(const char *command)
+{
+	for (size_t i = 0; i < sizeof views / sizeof *views; i++)
+		if (!strcmp(views[i].command, command))
+			return &views[i];
+	return NULL;
+}

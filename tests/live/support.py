@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the live tests share: interpreters, samples, cores, validated reports."""
+import glob
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import tempfile
+
+import jsonschema
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+PYHEAP = os.path.abspath(os.environ.get("PYHEAP", os.path.join(ROOT, "build/pyheap")))
+SYSTEM_PYTHON = os.environ.get("PYTHON", "/usr/bin/python3")
+with open(os.path.join(ROOT, "docs/report.schema.json")) as f:
+    SCHEMA = json.load(f)
+VALIDATOR = jsonschema.validators.validator_for(SCHEMA)(SCHEMA)
+
+
+def interpreters():
+    """The system's, and one of each minor version that pyenv has."""
+    yield SYSTEM_PYTHON
+    for minor in range(8, 14):
+        for path in sorted(glob.glob(os.path.expanduser(f"~/.pyenv/versions/3.{minor}.*/bin/python3")))[-1:]:
+            yield path
+
+
+def version_of(python):
+    out = subprocess.run([python, "-V"], capture_output=True, text=True, check=True).stdout
+    return tuple(int(x) for x in re.match(r"Python (\d+)\.(\d+)\.(\d+)", out).groups())
+
+
+class Results:
+    def __init__(self):
+        self.passed = self.failed = 0
+
+    def check(self, name, ok, detail=""):
+        if ok:
+            self.passed += 1
+        else:
+            self.failed += 1
+            print(f"FAIL {name}: {str(detail)[:2000]}", flush=True)
+        return ok
+
+    def finish(self):
+        print(f"{self.passed} passed, {self.failed} failed")
+        return 1 if self.failed else 0
+
+
+def pyheap(*args, **kw):
+    return subprocess.run([PYHEAP, *[str(a) for a in args]], capture_output=True, text=True, **kw)
+
+
+def report(results, command, *args):
+    """The command's JSON, valid by the schema; None when it failed."""
+    r = pyheap(command, "--json", *args)
+    if not results.check(f"pyheap {command} --json", r.returncode == 0, r.stderr):
+        return None
+    doc = json.loads(r.stdout)
+    errors = list(VALIDATOR.iter_errors(doc))
+    results.check(f"{command}: the report is valid", not errors, errors[:1])
+    return doc
+
+
+def types_of(doc):
+    """Rows by name. Names are unique in a report."""
+    return {t["type"]: t for t in doc["types"]}
+
+
+class Sample:
+    """A sample program that is ready, in a folder of its own for its core."""
+
+    def __init__(self, python, script, *args):
+        self.dir = tempfile.TemporaryDirectory()
+        path = script if os.path.isabs(script) else os.path.join(ROOT, "samples", script)
+        self.proc = subprocess.Popen([python, path, *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                     bufsize=1, cwd=self.dir.name, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+                                     preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (-1, -1)))
+        line = self.proc.stdout.readline()
+        if not line.startswith("ready"):
+            raise RuntimeError(f"{script} on {python} is not ready: {line!r}")
+        self.pid = self.proc.pid
+
+    def ask(self, line):
+        self.proc.stdin.write(line + "\n")
+        self.proc.stdin.flush()
+        return self.proc.stdout.readline()
+
+    def gcore(self):
+        base = os.path.join(self.dir.name, "gcore")
+        r = subprocess.run(["gcore", "-o", base, str(self.pid)], capture_output=True, text=True)
+        path = f"{base}.{self.pid}"
+        if not os.path.exists(path):
+            raise RuntimeError("gcore made no core: " + r.stderr)
+        return path
+
+    def kernel_core(self):
+        """Ends the program. Where core_pattern leads elsewhere there is none, and the test fails."""
+        os.kill(self.pid, signal.SIGABRT)
+        self.proc.wait()
+        found = glob.glob(os.path.join(self.dir.name, "core*"))
+        if not found:
+            with open("/proc/sys/kernel/core_pattern") as f:
+                raise RuntimeError("the kernel left no core in the working directory; core_pattern is " + f.read())
+        return found[0]
+
+    def close(self):
+        self.proc.kill()
+        self.proc.wait()
+        self.proc.stdin.close()
+        self.proc.stdout.close()
+        self.dir.cleanup()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
