@@ -145,6 +145,7 @@ struct ph_render {
 	bool bytes;      /* sizes as plain numbers */
 	bool header;     /* the line with what varies from run to run */
 	bool color;
+	const char *more; /* how to see rows that were left out: "-n 0 lists all" */
 	/* private to the renderers */
 	const struct ph_view *view;
 	uint64_t nrows;

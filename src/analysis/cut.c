@@ -26,6 +26,11 @@ static int by_preference(const void *pa, const void *pb, void *ctx)
 {
 	const struct candidate *a = pa, *b = pb;
 	const struct ph_holders *h = ctx;
+	/* an attribute of somebody's class can be changed; .__self__ of a bound method cannot */
+	bool class_a = h->g->types[h->items.items[a->holder].type].heap;
+	bool class_b = h->g->types[h->items.items[b->holder].type].heap;
+	if (class_a != class_b)
+		return class_a ? -1 : 1;
 	if (a->closing != b->closing)
 		return a->closing ? -1 : 1;
 	const char *ta = ph_holder_text(h, a->holder), *tb = ph_holder_text(h, b->holder);

@@ -44,6 +44,7 @@ struct ph_err *ph_answer_open(const struct ph_run *run, struct ph_answer *ret)
 		.bytes = opt->bytes,
 		.header = !opt->no_header,
 		.color = wants_color(opt, ret->out),
+		.more = opt->min_size.given ? "left out by --min-size or -n" : "-n 0 lists all",
 	};
 	return NULL;
 }

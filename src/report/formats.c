@@ -217,6 +217,8 @@ static struct ph_err *rendered(const struct ph_render *r)
 
 struct ph_err *ph_render_begin(struct ph_render *r, const struct ph_format *format)
 {
+	if (!r->more)
+		r->more = "-n 0 lists all";
 	r->nomem = false;
 	r->nrows = 0;
 	r->view = ph_view_find(ph_report_command(r->doc));

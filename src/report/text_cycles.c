@@ -138,7 +138,8 @@ void ph_text_cycles(struct ph_render *r)
 	if (json_object_get(r->doc, "omitted")) {
 		ph_out_puts(r->out, "\nand ");
 		put_count(r, "omitted.cycles", "more kind of cycle: ", "more kinds of cycles: ");
-		put_count(r, "omitted.count", "cycle (-n 0 lists all)\n", "cycles (-n 0 lists all)\n");
+		put_count(r, "omitted.count", "cycle", "cycles");
+		ph_out_printf(r->out, " (%s)\n", r->more);
 	}
 	if (json_array_size(json_object_get(r->doc, "notes")) || ph_json_number(r->doc, "coverage") < 1)
 		ph_out_puts(r->out, "\n");

@@ -125,8 +125,8 @@ void ph_text_diff(struct ph_render *r)
 		put_types(r);
 	if (json_object_get(r->doc, "omitted")) {
 		char buf[PH_TEXT_NUMBER];
-		ph_out_printf(r->out, "and %s more types (-n 0 lists all that changed)\n",
-			      ph_text_count(buf, ph_json_int(r->doc, "omitted.types"), false));
+		ph_out_printf(r->out, "and %s more types that changed (%s)\n",
+			      ph_text_count(buf, ph_json_int(r->doc, "omitted.types"), false), r->more);
 	}
 	if (json_is_false(json_object_get(r->doc, "complete")))
 		ph_out_puts(r->out, "\nIncomplete: in one of the inputs something could not be read.\n");

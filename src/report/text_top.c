@@ -91,7 +91,7 @@ static void put_omitted(struct ph_render *r)
 	put_count(r, ph_json_int(omitted, "types"), "more type: ", "more types: ");
 	put_count(r, ph_json_int(omitted, "count"), "object, ", "objects, ");
 	put_size(r, ph_json_int(omitted, "shallow_bytes"));
-	ph_out_puts(r->out, " shallow (-n 0 lists all)\n");
+	ph_out_printf(r->out, " shallow (%s)\n", r->more);
 }
 
 static void put_generations(struct ph_render *r)
