@@ -1,0 +1,1 @@
+pyheap top --format yaml 4711

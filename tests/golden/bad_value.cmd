@@ -1,0 +1,1 @@
+pyheap top -n many 4711

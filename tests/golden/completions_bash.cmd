@@ -1,0 +1,1 @@
+pyheap completions bash > $OUT/bash && bash -n $OUT/bash && bash -c ". $OUT/bash; COMP_WORDS=(pyheap top --format j); COMP_CWORD=3; _pyheap; echo \${COMPREPLY[*]}; COMP_WORDS=(pyheap c); COMP_CWORD=1; _pyheap; echo \${COMPREPLY[*]}; COMP_WORDS=(pyheap diff --max); COMP_CWORD=2; _pyheap; echo \${COMPREPLY[*]}"

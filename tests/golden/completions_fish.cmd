@@ -1,0 +1,1 @@
+pyheap completions fish | head -n 4

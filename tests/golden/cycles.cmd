@@ -1,0 +1,1 @@
+pyheap cycles in/cycles.json

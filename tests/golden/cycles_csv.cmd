@@ -1,0 +1,1 @@
+pyheap cycles -f csv in/cycles.json

@@ -1,0 +1,1 @@
+pyheap cycles --json -n 1 in/cycles.json

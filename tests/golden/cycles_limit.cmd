@@ -1,0 +1,1 @@
+pyheap cycles -n 1 --no-header in/cycles.json

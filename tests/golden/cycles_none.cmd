@@ -1,0 +1,1 @@
+pyheap cycles in/nocycles.json

@@ -1,0 +1,1 @@
+pyheap cycles -f jsonl --sort count in/cycles.json

@@ -1,0 +1,1 @@
+pyheap diff in/old.json in/noretained.json -n 3

@@ -1,0 +1,1 @@
+pyheap diff in/old.json in/old.json --max-growth 0 --max-growth-bytes 0

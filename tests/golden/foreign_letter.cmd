@@ -1,0 +1,1 @@
+pyheap help -n 3

@@ -1,0 +1,1 @@
+pyheap cycles --no-retained 4711

@@ -1,0 +1,1 @@
+pyheap completions fish > /dev/full

@@ -1,0 +1,1 @@
+pyheap help top | cmp - help_top.out

@@ -1,0 +1,1 @@
+pyheap --help | cmp - help.out

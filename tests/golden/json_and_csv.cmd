@@ -1,0 +1,1 @@
+pyheap top --json --format csv in/new.json

@@ -1,0 +1,1 @@
+pyheap top 4711 -n

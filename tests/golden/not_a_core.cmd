@@ -1,0 +1,1 @@
+pyheap top in/readme.txt

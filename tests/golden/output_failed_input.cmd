@@ -1,0 +1,1 @@
+pyheap top in/notjson.json -o $OUT/r; echo $?; ls -A $OUT

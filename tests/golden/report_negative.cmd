@@ -1,0 +1,1 @@
+pyheap diff in/negative.json in/old.json

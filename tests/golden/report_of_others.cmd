@@ -1,0 +1,1 @@
+pyheap diff in/old.json in/other.json

@@ -1,0 +1,1 @@
+pyheap top -n 1 --strict in/estimated.json

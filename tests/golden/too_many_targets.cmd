@@ -1,0 +1,1 @@
+pyheap top 1 2

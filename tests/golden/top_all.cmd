@@ -1,0 +1,1 @@
+pyheap top -n 0 --sort count in/many.json

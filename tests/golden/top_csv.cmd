@@ -1,0 +1,1 @@
+pyheap top -f csv in/new.json

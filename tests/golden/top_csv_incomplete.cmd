@@ -1,0 +1,1 @@
+pyheap top -f csv -n 1 --no-header in/incomplete.json

@@ -1,0 +1,1 @@
+pyheap top --json -n 1 in/cut.json

@@ -1,0 +1,1 @@
+pyheap top --json -n 3 in/new.json

@@ -1,0 +1,1 @@
+pyheap top --json in/new.json | cmp - in/new.json

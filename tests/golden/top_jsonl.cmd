@@ -1,0 +1,1 @@
+pyheap top -f jsonl -n 3 in/new.json

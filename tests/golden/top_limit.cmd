@@ -1,0 +1,1 @@
+pyheap top -n 2 --bytes in/new.json

@@ -1,0 +1,1 @@
+pyheap top --min-size 1M in/new.json

@@ -1,0 +1,1 @@
+pyheap top --no-header in/new.json

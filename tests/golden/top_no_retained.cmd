@@ -1,0 +1,1 @@
+pyheap top -n 3 in/noretained.json

@@ -1,0 +1,1 @@
+pyheap top -q -f csv -n 1 --no-header in/incomplete.json

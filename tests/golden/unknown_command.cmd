@@ -1,0 +1,1 @@
+pyheap tpo 4711

@@ -1,0 +1,1 @@
+pyheap top --json=yes 4711

@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Compares what pyheap says of every object with what gc and sys say.
+
+    compare.py [--strict] [--refcounts] [--limit N] OBJECTS TRUTH [TOP]
+
+OBJECTS is what `pyheap objects --refs -f jsonl` printed, TRUTH what truth.py wrote,
+TOP a report of `pyheap top --json` of the same moment. Prints differences by kind
+and type with their number and an example; exit status 1 when there is one.
+What pyheap itself marks as inexact is listed, and counts with --strict only;
+reference counts of objects that the target and its twin share with C code
+differ by a few, and count with --refcounts only.
+"""
+import argparse
+import collections
+import json
+import sys
+
+UNTRACKED_REFCOUNT = "refcount (untracked)"
+
+
+class Differences:
+    def __init__(self):
+        self.count = collections.Counter()
+        self.example = {}
+
+    def add(self, kind, type_name, address, text):
+        self.count[kind, type_name] += 1
+        self.example.setdefault((kind, type_name), (address, text))
+
+    def show(self, limit):
+        for (kind, type_name), n in sorted(self.count.items(), key=lambda x: (x[0][0], -x[1], x[0][1]))[:limit]:
+            print(f"{n:7} {kind:22} {type_name:36} {'%s %s' % self.example[kind, type_name]}")
+        if len(self.count) > limit:
+            print(f"        … and {len(self.count) - limit} more lines (--limit)")
+
+
+def read_truth(path):
+    with open(path) as f:
+        lines = f.read().splitlines()
+    head, tail = json.loads(lines[0]), json.loads(lines[-1])
+    objects = {}
+    for line in lines[1:-1]:
+        o = json.loads(line)
+        o["type"] = tail["types"][o["type"]]
+        objects[o["address"]] = o
+    garbage = collections.Counter()
+    for address, n in tail["garbage"]["types"].items():
+        garbage[tail["types"].get(address, address)] += n
+    return head, objects, tail["garbage"]["tracked"], garbage
+
+
+def read_ours(path):
+    """The rows; a repeated address is an error of its own."""
+    objects, repeated = {}, []
+    with open(path) as f:
+        for line in f:
+            o = json.loads(line)
+            if "address" not in o:
+                continue
+            if o["address"] in objects:
+                repeated.append(o)
+            objects[o["address"]] = o
+    return objects, repeated
+
+
+def names(addresses, ours, truth):
+    """A few of them with their types, to show."""
+    return [(truth.get(a) or ours.get(a) or {"type": "?"})["type"] + "@" + a for a in addresses[:3]]
+
+
+def compare_refs(o, t, ours, truth, harness, differences):
+    a, b = [r for r in o["refs"] if r not in harness], [r for r in t["refs"] if r not in harness]
+    if a == b:
+        return
+    kind = "refs" if o["refs_exact"] else "refs (inexact)"
+    more, less = collections.Counter(a), collections.Counter(b)
+    if more == less:
+        kind = "order of refs" if o["refs_exact"] else "order (inexact)"
+    differences.add(kind, t["type"], t["address"], "pyheap %d, gc %d; missing %s; too many %s" % (
+        len(a), len(b), names(list((less - more).elements()), ours, truth),
+        names(list((more - less).elements()), ours, truth)))
+
+
+def compare_refcount(o, t, differences):
+    if o["refcount"] == t["refcount"]:
+        return
+    # up to 3.11 nothing is immortal, and both sides count what the harness has put on its stack
+    differences.add("refcount" if t["tracked"] else UNTRACKED_REFCOUNT, t["type"], t["address"],
+                    "pyheap %s, sys %s" % (o["refcount"], t["refcount"]))
+
+
+def compare(ours, truth, harness):
+    d = Differences()
+    for address, t in truth.items():
+        o = ours.get(address)
+        if address in harness:
+            continue
+        if o is None:
+            d.add("missing", t["type"], address, "tracked" if t["tracked"] else "untracked")
+            continue
+        if o["type"] != t["type"]:
+            d.add("type", t["type"], address, "pyheap " + o["type"])
+        if o["shallow_bytes"] != t["size"]:
+            d.add("size" if o["size_exact"] else "size (inexact)", t["type"], address,
+                  "pyheap %d, sys %d" % (o["shallow_bytes"], t["size"]))
+        for key in ("tracked", "generation"):
+            if o[key] != t[key]:
+                d.add(key, t["type"], address, "pyheap %s, gc %s" % (o[key], t[key]))
+        compare_refs(o, t, ours, truth, harness, d)
+        compare_refcount(o, t, d)
+    held = {a for o in ours.values() for a in o["owned"]}
+    for address, o in ours.items():
+        if address in truth or address in harness:
+            continue
+        if o["tracked"]:
+            d.add("tracked for pyheap only", o["type"], address, "generation %s" % o["generation"])
+        elif o["refs_exact"] and address not in held and not any(True for _ in o["refs"]):
+            # reached over nothing that gc knows: by an inexact object, a root, or another such object
+            d.add("beyond gc (held by roots)", o["type"], address, "")
+    return d
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--strict", action="store_true")
+    p.add_argument("--refcounts", action="store_true")
+    p.add_argument("--limit", type=int, default=60)
+    p.add_argument("objects")
+    p.add_argument("truth")
+    p.add_argument("top", nargs="?")
+    args = p.parse_args()
+
+    head, truth, garbage, garbage_types = read_truth(args.truth)
+    ours, repeated = read_ours(args.objects)
+    d = compare(ours, truth, set(head["harness"]))
+    for o in repeated:
+        d.add("listed twice", o["type"], o["address"], "")
+    if args.top:
+        with open(args.top) as f:
+            found = json.load(f)["totals"]["garbage_tracked"]
+        if found != garbage:
+            d.add("garbage", "", "", "pyheap %d, gc %d: %s" % (found, garbage, dict(garbage_types)))
+    d.show(args.limit)
+
+    passing = {"beyond gc (held by roots)"}
+    if not args.strict:
+        passing |= {k for k, _ in d.count if "inexact" in k}
+    if not args.refcounts:
+        passing |= {"refcount", UNTRACKED_REFCOUNT}
+    bad = sum(n for (kind, _), n in d.count.items() if kind not in passing)
+    exact = sum(o["size_exact"] and o["refs_exact"] for o in ours.values())
+    print("Python %s: %d objects of gc, %d of pyheap, coverage %.4f, %d garbage: %d differences" % (
+        head["version"], len(truth), len(ours), exact / max(len(ours), 1), garbage, bad))
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
