@@ -102,9 +102,12 @@ static struct ph_err *check_status(struct ph_target *target)
 	snprintf(path, sizeof path, "/proc/%d/mem", (int)pid);
 	struct ph_process *p = target->priv;
 	p->copy.mem_fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (p->copy.mem_fd < 0)
-		return errno == EACCES || errno == EPERM ? denied(pid, status) : no_process(pid);
-	return NULL;
+	if (p->copy.mem_fd < 0 && (errno == EACCES || errno == EPERM))
+		return denied(pid, status);
+	if (!strstr(status, "\nVmSize:"))
+		return ph_err_new(PH_ERR_NOT_PYTHON, "process %d has no memory of its own: a kernel thread, or just ending",
+				  (int)pid);
+	return p->copy.mem_fd < 0 ? no_process(pid) : NULL;
 }
 
 /* ---- what is it? -------------------------------------------------------------------- */
