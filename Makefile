@@ -21,6 +21,9 @@ OBJ := $(SRC:%.c=$(BUILD)/%.o)
 LIB = $(BUILD)/libpyheap.a
 
 .DEFAULT_GOAL := all
+# make V=1 shows whole commands
+Q = $(if $(V),,@)
+say = $(if $(V),,@echo "  $(1)";)
 .DELETE_ON_ERROR:
 
 ##@ Building
@@ -28,11 +31,11 @@ LIB = $(BUILD)/libpyheap.a
 all: $(BUILD)/pyheap ## build pyheap; says which packages are missing
 
 $(BUILD)/pyheap: $(BUILD)/src/main.o $(LIB)
-	$(CC) $(LDFLAGS) $(SAN) -o $@ $^ $(LIBS)
+	$(call say,LD $@) $(CC) $(LDFLAGS) $(SAN) -o $@ $^ $(LIBS)
 
 $(LIB): $(OBJ)
-	rm -f $@
-	ar rcs $@ $^
+	$(Q)rm -f $@
+	$(call say,AR $@) ar rcs $@ $^
 
 # named before the first compilation, so that nobody has to read compiler errors
 $(BUILD)/deps: tools/install-deps.sh
@@ -42,7 +45,7 @@ $(BUILD)/deps: tools/install-deps.sh
 
 $(BUILD)/%.o: %.c | $(BUILD)/deps
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(PH_CFLAGS) -c -o $@ $<
+	$(call say,CC $<) $(CC) $(CFLAGS) $(PH_CFLAGS) -c -o $@ $<
 
 install: all ## install below PREFIX (/usr/local)
 	install -Dm755 $(BUILD)/pyheap $(DESTDIR)$(PREFIX)/bin/pyheap
@@ -59,14 +62,14 @@ clean: ## remove the build folder
 ##@ Trying and testing
 
 demo: install-build-deps ## install what is missing, build, and look into a leaking program
-	$(MAKE) all
-	PYHEAP=$(BUILD)/pyheap PYTHON=$(PYTHON) tools/demo.sh
+	@$(MAKE) --no-print-directory all
+	@PYHEAP=$(BUILD)/pyheap PYTHON=$(PYTHON) tools/demo.sh
 
 check: install-check-deps ## install what is missing, build, and run all tests
-	$(MAKE) run-check
+	@$(MAKE) --no-print-directory run-check
 
 asan: install-check-deps ## the same tests with address and undefined-behaviour sanitizers
-	$(MAKE) BUILD=$(BUILD)/asan CFLAGS="-O1 -g" SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" run-check
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan CFLAGS="-O1 -g" SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" run-check
 
 bench: install-check-deps ## measure pause and speed side by side with the target's own collector
 	$(MAKE) all $(BUILD)/bench/copy
@@ -80,17 +83,17 @@ install-check-deps:
 # unit and property tests are Check programs, everything else is a script
 define check_program
 $(BUILD)/check_$(1): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/$(1)/*.c)) $(LIB)
-	$(CC) $(LDFLAGS) $(SAN) -o $$@ $$^ $(LIBS) $$(shell pkg-config --libs check)
+	$$(call say,LD $$@) $(CC) $(LDFLAGS) $(SAN) -o $$@ $$^ $(LIBS) $$(shell pkg-config --libs check)
 endef
 $(eval $(call check_program,unit))
 $(eval $(call check_program,property))
 
 $(BUILD)/bench/copy: bench/copy.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -o $@ $<
+	$(call say,CC $<) $(CC) $(CFLAGS) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -o $@ $<
 
 run-check: $(BUILD)/pyheap $(BUILD)/check_unit $(BUILD)/check_property
-	PYHEAP=$(BUILD)/pyheap BUILD=$(BUILD) PYTHON=$(PYTHON) CC="$(CC)" tests/run.sh
+	@PYHEAP=$(BUILD)/pyheap BUILD=$(BUILD) PYTHON=$(PYTHON) CC="$(CC)" tests/run.sh
 
 ##@ Keeping the house
 

@@ -131,6 +131,8 @@ struct ph_session {
 	struct ph_report_meta meta;
 	char version[32];
 	char *script;
+	uint64_t stopped_since;        /* --low-memory: until it is closed; 0 = not stopped */
+	struct ph_messages *messages;  /* borrowed */
 };
 struct ph_err *ph_session_open(const struct ph_source *source, const struct ph_run *run,
 			       struct ph_session *ret);

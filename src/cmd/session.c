@@ -6,6 +6,7 @@
 
 #define COLLECTING_TRIES 5         /* captures while the collector is at work */
 #define COLLECTING_WAIT_NS 10000000 /* between them */
+#define OLDEST_HEXVERSION 0x03080000
 
 static const char *arch_name(uint16_t machine)
 {
@@ -102,10 +103,17 @@ static struct ph_err *walk_stages(const struct ph_source *source, const struct p
 	err = open_layout(source, run->opt, s);
 	if (err)
 		return err;
+	if (run->opt->low_memory && s->target->kind == PH_TARGET_PROCESS) {
+		s->stopped_since = ph_now_ns();
+		s->messages = run->messages;
+	}
 	err = capture(s, run->messages);
 	if (err)
 		return err;
 	fill_meta(source, s);
+	if (s->rt->hexversion < OLDEST_HEXVERSION)
+		return ph_err_new(PH_ERR_REFUSED, "%s: Python %s is not supported: pyheap reads 3.8 and later",
+				  source->name, s->version);
 	ph_messages_phase(run->messages, "reading objects");
 	return ph_graph_build(s->rt, &s->notes, &s->graph);
 }
@@ -128,6 +136,9 @@ void ph_session_close(struct ph_session *s)
 	ph_runtime_free(s->rt);
 	ph_layout_free(s->layout);
 	ph_target_close(s->target);
+	if (s->stopped_since)
+		ph_messages_say(s->messages, "--low-memory: the process was stopped for %.1f ms",
+				(double)(ph_now_ns() - s->stopped_since) / 1e6);
 	free(s->script);
 	*s = (struct ph_session){ 0 };
 }

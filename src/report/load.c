@@ -64,6 +64,28 @@ static struct ph_err *check(const json_t *doc, const char *name)
 	return NULL;
 }
 
+/* jansson 2.14 drops a character of a string when memory is out and goes on. */
+static bool ran_out;
+
+static void *watched_malloc(size_t n)
+{
+	void *p = malloc(n);
+	ran_out |= !p;
+	return p;
+}
+
+static json_t *parse(FILE *f, json_error_t *where)
+{
+	json_malloc_t usual_malloc;
+	json_free_t usual_free;
+	json_get_alloc_funcs(&usual_malloc, &usual_free);
+	json_set_alloc_funcs(watched_malloc, usual_free);
+	ran_out = false;
+	json_t *doc = json_loadf(f, JSON_REJECT_DUPLICATES, where);
+	json_set_alloc_funcs(usual_malloc, usual_free);
+	return doc;
+}
+
 struct ph_err *ph_report_load(const char *path, const char *name, json_t **ret)
 {
 	json_error_t where;
@@ -76,8 +98,12 @@ struct ph_err *ph_report_load(const char *path, const char *name, json_t **ret)
 		fclose(f);
 		return ph_err_new(PH_ERR_USAGE, "%s is too large for a report", name);
 	}
-	json_t *doc = json_loadf(f, JSON_REJECT_DUPLICATES, &where);
+	json_t *doc = parse(f, &where);
 	fclose(f);
+	if (ran_out) {
+		json_decref(doc);
+		return ph_err_nomem();
+	}
 	if (!doc)
 		return ph_err_new(PH_ERR_USAGE, "%s is not valid JSON: line %d: %s", name, where.line,
 				  where.text);

@@ -122,7 +122,9 @@ def test_signals():
     for sig in (signal.SIGINT, signal.SIGTERM):
         statuses = set()
         for delay in (0.002, 0.01, 0.03, 0.06, 0.1):
-            p = subprocess.Popen([PYHEAP, "top", str(t.pid)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            # a shell's background jobs ignore SIGINT, and pyheap respects that
+            p = subprocess.Popen([PYHEAP, "top", str(t.pid)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
             time.sleep(delay)
             p.send_signal(sig)
             statuses.add(p.wait())
