@@ -61,7 +61,7 @@ clean: ## remove the build folder
 
 ##@ Trying and testing
 
-demo: install-build-deps ## install what is missing, build, and look into a leaking program
+demo: install-demo-deps ## install what is missing, build, and look into a leaking program
 	@$(MAKE) --no-print-directory all
 	@PYHEAP=$(BUILD)/pyheap PYTHON=$(PYTHON) tools/demo.sh
 
@@ -75,8 +75,8 @@ bench: install-check-deps ## measure pause and speed side by side with the targe
 	$(MAKE) all $(BUILD)/bench/copy
 	PYHEAP=$(BUILD)/pyheap COPY=$(BUILD)/bench/copy $(PYTHON) bench/run.py $(BENCH)
 
-install-build-deps:
-	@if command -v dpkg-query >/dev/null 2>&1; then tools/install-deps.sh build; fi
+install-demo-deps:
+	@if command -v dpkg-query >/dev/null 2>&1; then tools/install-deps.sh demo; fi
 install-check-deps:
 	@if command -v dpkg-query >/dev/null 2>&1; then tools/install-deps.sh check; fi
 
@@ -109,4 +109,4 @@ help: ## this list
 		/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' Makefile
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all demo check asan bench run-check install-build-deps install-check-deps install uninstall clean format man help
+.PHONY: all demo check asan bench run-check install-demo-deps install-check-deps install uninstall clean format man help

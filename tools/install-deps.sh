@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Installs what is missing of what a target of the Makefile needs, from Debian.
-#   install-deps.sh build|check          install (through sudo when not root)
-#   install-deps.sh --list build|check   only name what is missing; exit 1 if anything is
+#   install-deps.sh build|demo|check          install (through sudo when not root)
+#   install-deps.sh --list build|demo|check   only name what is missing; exit 1 if anything is
 set -eu
 
 only_list=
@@ -12,19 +12,22 @@ if [ "${1-}" = --list ]; then
 fi
 
 build="gcc make libc6-dev pkg-config libelf-dev libdw-dev libjansson-dev"
-check="$build check python3 python3-dbg gdb python3-jsonschema mandoc"
-# python3-dbg only depends on the debug package of the interpreter by its minor
-# version; ask for that one, and with the interpreter, so that their builds match
+# python3-dbg depends on the debug package of the interpreter by its minor version
+# only; ask for that one, and for the interpreter, so that their builds match
+python="python3 python3-dbg"
 system=$(readlink -f /usr/bin/python3 2>/dev/null || true)
 case $system in
-*/python3.*) check="$check ${system##*/} ${system##*/}-dbg" ;;
+*/python3.*) python="$python ${system##*/} ${system##*/}-dbg" ;;
 esac
+demo="$build $python"
+check="$demo check gdb python3-jsonschema mandoc"
 
 case ${1-} in
 build) wanted=$build ;;
+demo) wanted=$demo ;;
 check) wanted=$check ;;
 *)
-	echo "usage: $0 [--list] build|check" >&2
+	echo "usage: $0 [--list] build|demo|check" >&2
 	exit 2
 	;;
 esac
