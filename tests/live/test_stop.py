@@ -7,12 +7,14 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
-PYHEAP = os.environ.get("PYHEAP", "build/pyheap")
+PYHEAP = os.path.abspath(os.environ.get("PYHEAP", "build/pyheap"))
 PYTHON = os.environ.get("PYTHON", "/usr/bin/python3")
 passed = failed = 0
 
@@ -236,7 +238,6 @@ threading.Thread(target=go, daemon=True).start()
 for line in sys.stdin:
     print("alive", flush=True)
 """)
-    import tempfile
     with tempfile.TemporaryDirectory() as d:
         fifo = os.path.join(d, "fifo")
         os.mkfifo(fifo)
@@ -281,7 +282,10 @@ def test_not_there():
     p.wait()
     t = Target(ECHO % (10, 0, 0))
     if os.geteuid() == 0:
-        r = top(t.pid, user="nobody", cwd="/")
+        with tempfile.TemporaryDirectory() as d: # where nobody can get at it
+            os.chmod(d, 0o755)
+            copy = shutil.copy(PYHEAP, d)
+            r = subprocess.run([copy, "top", str(t.pid)], capture_output=True, text=True, user="nobody", cwd=d)
         check("another user's: 4", r.returncode == 4 and "uid" in r.stderr, (r.returncode, r.stderr))
     t.close()
     if os.path.exists("/proc/2") and not os.path.exists("/proc/2/exe"): # not inside a PID namespace

@@ -35,6 +35,11 @@ def main():
     exec(code, workload.__dict__)
     del f, code, workload
 
+    # what these modules do in a child would make the twins differ
+    for module, hook in (("threading", "_after_fork"), ("logging", "_after_at_fork_child_reinit_locks")):
+        if module in sys.modules:
+            sys.modules[module].__dict__[hook].__code__ = (lambda: None).__code__
+    del module, hook
     # all that the twin needs exists before the fork
     out = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     mro_of = type.__dict__["__mro__"].__get__
@@ -45,6 +50,8 @@ def main():
     c_method = type(list.append)
     version = sys.version_info
     free_threaded = not getattr(sys, "_is_gil_enabled", bool)() and version >= (3, 13)
+    # a function that takes keywords makes a tuple of them when it is called first
+    gc.get_objects(generation=2)
     # up to 3.10 every running function has a frame among the tracked objects
     frame = sys._getframe() if version < (3, 11) else None
 
@@ -83,14 +90,18 @@ def main():
     o = None
     del found, frame
     seen = set(map(id, todo))
+    refs = {}
     at = 0
     while at < len(todo):
         o = todo[at]
         at += 1
-        for o in gc.get_referents(o):
+        found = gc.get_referents(o)
+        refs[id(o)] = list(map(id, found))
+        for o in found:
             if id(o) not in seen and id(o) not in own:
                 seen.add(id(o))
                 todo.append(o)
+    found = None
 
     buffered = ['{"pid": %d, "version": "%d.%d.%d", "harness": [%s]}\n'
                 % (os.getppid(), version[0], version[1], version[2],
@@ -109,9 +120,10 @@ def main():
         t = type(o)
         if id(t) not in inherited:
             inherited[id(t)] = None
-            for base in mro_of(t):
+            for base in mro_of(t) or (t,):
                 own_dict = dict_of(base)
-                if "__sizeof__" in own_dict:
+                # (up to 3.10 a type may not be ready yet)
+                if own_dict is not None and "__sizeof__" in own_dict:
                     method = own_dict["__sizeof__"]
                     if type(method) is c_method:
                         if inherited[id(t)] is False:
@@ -141,7 +153,7 @@ def main():
                         '"generation": %s, "inherited": %s, "refs": [%s]}\n'
                         % (id(o), id(t), size, refcount, "true" if tracked else "false", g,
                            "true" if method is not None else "false",
-                           ", ".join(['"%#x"' % id(r) for r in gc.get_referents(o)])))
+                           ", ".join(['"%#x"' % r for r in refs[id(o)]])))
         if len(buffered) >= 1000:
             os.write(out, "".join(buffered).encode())
             buffered = []
@@ -161,7 +173,7 @@ def main():
             name = module + "." + name
         names[id(o)] = "".join([c if " " <= c < "\x7f" and c not in '"\\' else "\\u%04x" % ord(c) for c in name])
     o = None
-    del todo, generation, seen, inherited
+    del todo, generation, seen, refs, inherited
 
     before = len(gc.garbage)
     gc.set_debug(gc.DEBUG_SAVEALL)
