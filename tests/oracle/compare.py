@@ -90,14 +90,29 @@ def compare_refcount(o, t, differences):
                     "pyheap %s, sys %s" % (o["refcount"], t["refcount"]))
 
 
+def add_missing(missing, ours, truth, differences):
+    """What only objects with inexact references lead to is their difference."""
+    wanted, promised = set(missing), set()
+    for address, t in truth.items():
+        if address in ours and ours[address]["refs_exact"]:
+            promised.update(wanted.intersection(t["refs"]))
+    for address in missing:
+        differences.add("missing" if address in promised else "missing (inexact)", truth[address]["type"], address,
+                        "untracked")
+
+
 def compare(ours, truth, harness):
     d = Differences()
+    missing = []
     for address, t in truth.items():
         o = ours.get(address)
         if address in harness:
             continue
         if o is None:
-            d.add("missing", t["type"], address, "tracked" if t["tracked"] else "untracked")
+            if t["tracked"]:
+                d.add("missing", t["type"], address, "tracked, generation %s" % t["generation"])
+            else:
+                missing.append(address)
             continue
         if o["type"] != t["type"]:
             d.add("type", t["type"], address, "pyheap " + o["type"])
@@ -109,6 +124,7 @@ def compare(ours, truth, harness):
                 d.add(key, t["type"], address, "pyheap %s, gc %s" % (o[key], t[key]))
         compare_refs(o, t, ours, truth, harness, d)
         compare_refcount(o, t, d)
+    add_missing(missing, ours, truth, d)
     held = {a for o in ours.values() for a in o["owned"]}
     for address, o in ours.items():
         if address in truth or address in harness:

@@ -36,8 +36,9 @@ def main():
     del f, code, workload
 
     # what these modules do in a child would make the twins differ
-    for module, hook in (("threading", "_after_fork"), ("logging", "_after_at_fork_child_reinit_locks")):
-        if module in sys.modules:
+    for module, hook in (("threading", "_after_fork"), ("logging", "_after_at_fork_child_reinit_locks"),
+                         ("asyncio.events", "on_fork")):
+        if module in sys.modules and hook in sys.modules[module].__dict__:
             sys.modules[module].__dict__[hook].__code__ = (lambda: None).__code__
     del module, hook
     # all that the twin needs exists before the fork
