@@ -5,7 +5,7 @@
 #define TABLE_START 4096
 
 /* Any class of importlib's will do: it is Python code that every process runs. */
-static struct ph_err *learn_python_class(struct ph_objects *os)
+static ph_addr class_of_importlib(const struct ph_objects *os)
 {
 	static const char *const classes[] = { "ModuleSpec", "_ModuleLock", "_ModuleLockManager" };
 	const struct ph_runtime *rt = os->rt;
@@ -16,16 +16,70 @@ static struct ph_err *learn_python_class(struct ph_objects *os)
 	ph_addr dict = m_u64(os, module, PH_F_PyModule_md_dict);
 	for (size_t i = 0; i < 3; i++) {
 		ph_addr type = ph_py_dict_get(rt, dict, classes[i]);
-		if (!(m_u64(os, type, PH_F_PyType_tp_flags) & TPFLAGS_HEAPTYPE))
-			continue;
-		os->subtype_traverse = m_u64(os, type, PH_F_PyType_tp_traverse);
-		os->subtype_dealloc = m_u64(os, type, PH_F_PyType_tp_dealloc);
-		if (os->subtype_traverse)
-			return NULL;
+		if (m_u64(os, type, PH_F_PyType_tp_flags) & TPFLAGS_HEAPTYPE &&
+		    m_u64(os, type, PH_F_PyType_tp_traverse))
+			return type;
 	}
-	return ph_err_hint(ph_err_new(PH_ERR_NOT_PYTHON, "%s: importlib is not in sys.modules",
-				      rt->target->what),
-			   "the interpreter is starting up or shutting down; try again");
+	return 0;
+}
+
+/* Without it (sys.modules lies in what a core has lost): of the heap types with the
+ * base `object` most are Python classes, so the traverse met most often is theirs. */
+#define VOTES 8
+#define VOTERS 2000
+struct election {
+	const struct ph_objects *os;
+	struct { ph_addr traverse, type; uint32_t votes; } of[VOTES];
+	uint32_t voters;
+};
+
+static bool vote(void *ctx, ph_addr object, int generation)
+{
+	struct election *e = ctx;
+	const struct ph_objects *os = e->os;
+	uint64_t type;
+	if (!ph_mem_u64(os->mem, object + os->off_type, &type) || type != os->rt->type_type ||
+	    !(m_u64(os, object, PH_F_PyType_tp_flags) & TPFLAGS_HEAPTYPE) ||
+	    m_u64(os, m_u64(os, object, PH_F_PyType_tp_base), PH_F_PyType_tp_base))
+		return true;
+	ph_addr traverse = m_u64(os, object, PH_F_PyType_tp_traverse);
+	for (int i = 0; traverse && i < VOTES; i++) {
+		if (e->of[i].traverse && e->of[i].traverse != traverse)
+			continue;
+		e->of[i].traverse = traverse;
+		e->of[i].type = object;
+		e->of[i].votes++;
+		break;
+	}
+	return ++e->voters < VOTERS;
+}
+
+static ph_addr class_by_vote(struct ph_objects *os)
+{
+	struct election e = { .os = os };
+	struct ph_notes ignored = { 0 };
+	int best = 0;
+	ph_runtime_tracked(os->rt, 0, &ignored, vote, &e);
+	for (int i = 1; i < VOTES; i++)
+		if (e.of[i].votes > e.of[best].votes)
+			best = i;
+	return e.of[best].type;
+}
+
+static struct ph_err *learn_python_class(struct ph_objects *os)
+{
+	ph_addr type = class_of_importlib(os);
+	if (!type)
+		type = class_by_vote(os);
+	if (!type)
+		return ph_err_hint(ph_err_new(PH_ERR_NOT_PYTHON, "%s: no class can be found in it",
+					      os->rt->target->what),
+				   os->rt->target->path ? "the core is cut off, or of a moment when the interpreter "
+							  "was starting or ending: look at `ulimit -c` and free disk space"
+							: "the interpreter is starting up or shutting down; try again");
+	os->subtype_traverse = m_u64(os, type, PH_F_PyType_tp_traverse);
+	os->subtype_dealloc = m_u64(os, type, PH_F_PyType_tp_dealloc);
+	return NULL;
 }
 
 /* The key under which types keep __sizeof__: one interned str for all of them. */

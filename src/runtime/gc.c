@@ -21,30 +21,33 @@ static uint64_t link_at(const struct walk *w, ph_addr head, uint32_t off)
 	return ph_mem_u64(w->rt->mem, head + off, &v) ? v & LINK_MASK : 0;
 }
 
-/* One circular list; `head` is its sentinel. */
-static void list_walk(struct walk *w, ph_addr head, int generation)
+/* Follows one direction of a list until it is back at its sentinel; false when it
+ * breaks off or runs into objects that were seen. */
+static bool links_follow(struct walk *w, ph_addr head, uint32_t off, int generation)
 {
-	ph_addr at = link_at(w, head, w->next_off);
-	if (w->skip & 1u << generation)
-		return;
+	ph_addr at = link_at(w, head, off);
 	while (at != head) {
-		if (!at || !w->budget) {
-			ph_note(w->notes, PH_NOTE_BAD_LIST, head);
-			return;
-		}
+		if (!at || !w->budget)
+			return false;
 		w->budget--;
-		ph_addr next = link_at(w, at, w->next_off);
-		if (!next) {
-			ph_note(w->notes, PH_NOTE_BAD_LIST, at);
-			return;
-		}
-		if (!w->fn(w->ctx, at + w->head_size, generation)) {
-			ph_note(w->notes, PH_NOTE_BAD_LIST, at);
-			return;
-		}
+		ph_addr next = link_at(w, at, off);
+		if (!next || !w->fn(w->ctx, at + w->head_size, generation))
+			return false;
 		w->seen++;
 		at = next;
 	}
+	return true;
+}
+
+/* One circular list; `head` is its sentinel. Where it is broken, what the other
+ * direction reaches is taken, too. */
+static void list_walk(struct walk *w, ph_addr head, int generation)
+{
+	if (w->skip & 1u << generation || links_follow(w, head, w->next_off, generation))
+		return;
+	ph_note(w->notes, PH_NOTE_BAD_LIST, head);
+	if (!w->rt->collecting) /* during a collection prev is a counter */
+		links_follow(w, head, w->prev_off, generation);
 }
 
 static void generations_walk(struct walk *w, const struct ph_interp *in)

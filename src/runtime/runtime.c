@@ -83,22 +83,33 @@ static struct ph_err *interps_read(struct ph_runtime *rt, struct ph_notes *notes
 	return NULL;
 }
 
-/* dict → type(dict) → type(type): cheap proof that the layout fits this target. */
-static struct ph_err *types_find(struct ph_runtime *rt)
+/* The type objects are exported everywhere; sys.modules is the way without symbols. */
+static ph_addr type_by_symbol(const struct ph_runtime *rt, const char *name, ph_addr otherwise)
+{
+	ph_addr addr;
+	return ph_target_symbol(rt->target, name, NULL, &addr, NULL) ? addr : otherwise;
+}
+
+/* sys.modules is a dict, type(dict) is a type, and type(type) is type: cheap proof
+ * that the layout fits this target. A core that was cut off may have lost it. */
+static struct ph_err *types_find(struct ph_runtime *rt, struct ph_notes *notes)
 {
 	ph_addr modules = rt_field(rt, rt->interps[0].address, PH_F_PyInterp_modules);
-	rt->dict_type = rt_field(rt, modules, PH_F_PyObject_ob_type);
-	rt->type_type = rt_field(rt, rt->dict_type, PH_F_PyObject_ob_type);
+	ph_addr found = rt_field(rt, modules, PH_F_PyObject_ob_type);
 	struct ph_py_dict d;
-	if (!rt->type_type ||
-	    rt_field(rt, rt->type_type, PH_F_PyObject_ob_type) != rt->type_type ||
-	    !ph_py_dict(rt, modules, &d))
-		return ph_err_hint(ph_err_new(PH_ERR_LAYOUT,
-					      "%s: sys.modules cannot be read with the layout of %s",
-					      rt->target->what, rt->layout->origin),
-				   "the process may still be starting; otherwise the debug "
-				   "information does not belong to this interpreter");
-	return NULL;
+	rt->dict_type = type_by_symbol(rt, "PyDict_Type", found);
+	rt->type_type = type_by_symbol(rt, "PyType_Type", rt_field(rt, found, PH_F_PyObject_ob_type));
+	bool type_fits = rt->type_type && rt_field(rt, rt->type_type, PH_F_PyObject_ob_type) == rt->type_type;
+	if (type_fits && modules && !ph_mem_at(rt->mem, modules, 16)) {
+		ph_note(notes, PH_NOTE_BAD_OBJECT, modules);
+		return NULL;
+	}
+	if (type_fits && found == rt->dict_type && ph_py_dict(rt, modules, &d))
+		return NULL;
+	return ph_err_hint(ph_err_new(PH_ERR_LAYOUT, "%s: sys.modules cannot be read with the layout of %s",
+				      rt->target->what, rt->layout->origin),
+			   "the process may still be starting; otherwise the debug information does not "
+			   "belong to this interpreter");
 }
 
 struct ph_err *ph_runtime_open(const struct ph_target *target, const struct ph_layout *layout,
@@ -118,7 +129,7 @@ struct ph_err *ph_runtime_open(const struct ph_target *target, const struct ph_l
 	}
 	err = interps_read(rt, notes);
 	if (!err)
-		err = types_find(rt);
+		err = types_find(rt, notes);
 	if (err) {
 		ph_runtime_free(rt);
 		return err;
