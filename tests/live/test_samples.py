@@ -111,9 +111,11 @@ def check_diff(name, python):
             return
         check(f"{name}: the leaking type comes first", doc["types"][0]["type"] == "__main__.Session", doc["types"][0])
         check(f"{name}: and grew by 3000", doc["types"][0]["delta"]["count"] == 3000, doc["types"][0])
-        check(f"{name}: a process in place of a report", live["types"] == doc["types"])
-        check(f"{name}: a core in place of a report", core["types"] == [] or all(
-            t["delta"]["count"] == 0 for t in core["types"]), core["types"][:3])
+        # the program goes on reading its input meanwhile: only what it leaks is the same
+        check(f"{name}: a process in place of a report",
+              types_of(live)["__main__.Session"] == types_of(doc)["__main__.Session"], live["types"][:2])
+        check(f"{name}: a core in place of a report",
+              types_of(core)["__main__.Session"]["delta"]["count"] == 0, core["types"][:2])
         for options, status in ((["--max-growth", "1"], 1), (["--max-growth", "10000"], 0),
                                 (["--max-growth-bytes", "64K"], 1), (["--max-growth-bytes", "1G"], 0),
                                 (["--max-count", "__main__.Session=22999"], 1),
