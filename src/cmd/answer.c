@@ -144,3 +144,19 @@ struct ph_err *ph_cmd_document(const struct ph_run *run, const char *command, co
 	ph_source_close(&source);
 	return err;
 }
+
+struct ph_err *ph_cmd_answer(struct ph_run *run, ph_document_fn *make)
+{
+	struct ph_answer answer;
+	json_t *doc = NULL;
+	struct ph_err *err = ph_answer_open(run, &answer);
+	if (err)
+		return err;
+	err = ph_cmd_document(run, run->cmd->name, run->argv[0], make, &doc);
+	if (!err)
+		err = ph_answer_print(&answer, run, doc);
+	if (!err)
+		err = ph_answer_doubts(&answer, run, doc);
+	json_decref(doc);
+	return ph_answer_close(&answer, err);
+}

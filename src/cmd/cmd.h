@@ -146,6 +146,8 @@ typedef struct ph_err *ph_document_fn(struct ph_session *s, const struct ph_run 
 /* The document of TARGET: read from a report of this command, or made by `make`. */
 struct ph_err *ph_cmd_document(const struct ph_run *run, const char *command, const char *what,
 			       ph_document_fn *make, json_t **ret);
+/* All of a command that prints the document of its one TARGET. */
+struct ph_err *ph_cmd_answer(struct ph_run *run, ph_document_fn *make);
 /* The document of `top`, which `diff` needs too. */
 ph_document_fn ph_top_document;
 

@@ -38,18 +38,7 @@ static struct ph_err *cycles_document(struct ph_session *s, const struct ph_run 
 
 static struct ph_err *cycles_run(struct ph_run *run)
 {
-	struct ph_answer answer;
-	json_t *doc = NULL;
-	struct ph_err *err = ph_answer_open(run, &answer);
-	if (err)
-		return err;
-	err = ph_cmd_document(run, "cycles", run->argv[0], cycles_document, &doc);
-	if (!err)
-		err = ph_answer_print(&answer, run, doc);
-	if (!err)
-		err = ph_answer_doubts(&answer, run, doc);
-	json_decref(doc);
-	return ph_answer_close(&answer, err);
+	return ph_cmd_answer(run, cycles_document);
 }
 
 const struct ph_cmd ph_cmd_cycles = {
