@@ -54,7 +54,8 @@ struct ph_target {
 	struct ph_thread_regs *threads;
 	size_t nthreads;
 	struct timespec captured_at; /* wall clock; of a core: its file's mtime */
-	double pause_ms;          /* first interrupt to last resume; negative = not paused */
+	double pause_ms;          /* first interrupt to last resume; negative = not paused; under
+				   * low_memory so far: ph_target_pause_ms() */
 	uint64_t copied_bytes;    /* of a process */
 	uint64_t rss_bytes;       /* 0 = unknown */
 	void *priv;
@@ -72,6 +73,9 @@ struct ph_err *ph_target_open(const char *what, const struct ph_target_options *
  * fit, 2 when a thread does not stop in time (all are resumed then). */
 struct ph_err *ph_target_capture(struct ph_target *target, struct ph_notes *notes);
 void ph_target_close(struct ph_target *target);
+/* pause_ms; under low_memory, where the target stands still until it is closed, the
+ * milliseconds up to now. */
+double ph_target_pause_ms(const struct ph_target *target);
 
 /* An ELF symbol by name, from .symtab or .dynsym of the first module (in order
  * of address) that defines it. False when none does. ret_module and ret_size

@@ -1,186 +1,273 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The bulk copy. Its destination is in huge pages and was touched before the
- * target stands still: page faults cost more than the copying. */
+/* The bulk copy. Its destination is in huge pages and was touched before the target
+ * stands still: page faults cost more than the copying. */
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 #include "process_priv.h"
 
-#define CHUNK_ALIGN (2ull << 20)
-#define IOVECS 1024 /* of one call: IOV_MAX */
-#define CALL_BYTES (256ull << 20) /* so that an interrupt is answered soon */
+#define HUGE_PAGE (2ull << 20)
+#define TOUCH_BYTES (64ull << 20)  /* between two looks at ph_interrupted */
+#define CALL_BYTES (128ull << 20)  /* the same, of one call */
+#define CALL_PIECES 1024           /* IOV_MAX */
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
 #endif
 
-static void populate(uint8_t *bytes, size_t size)
+/* ---- the place ------------------------------------------------------------------ */
+
+static uint64_t round_up(uint64_t n, uint64_t to)
 {
-	madvise(bytes, size, MADV_HUGEPAGE);
-	if (!madvise(bytes, size, MADV_POPULATE_WRITE))
-		return;
-	for (size_t at = 0; at < size; at += PH_PAGE)
-		bytes[at] = 0;
+	return (n + to - 1) & -to;
 }
 
-static struct ph_err *chunk_add(struct ph_copy *copy, uint64_t bytes, bool touch)
+static struct ph_err *no_room(uint64_t bytes)
 {
-	size_t size = (bytes + CHUNK_ALIGN - 1) & ~(CHUNK_ALIGN - 1);
-	uint8_t *p = mmap(NULL, size + CHUNK_ALIGN, PROT_READ | PROT_WRITE,
+	return ph_err_hint(ph_err_new(PH_ERR_REFUSED, "cannot allocate %llu MiB for the copy of the process",
+				      (unsigned long long)bytes >> 20),
+			   "use --low-memory, or look at `ulimit -v`, `ulimit -d` and vm.overcommit_memory");
+}
+
+static struct ph_err *touch(uint8_t *bytes, uint64_t size)
+{
+	for (uint64_t at = 0; at < size; at += TOUCH_BYTES) {
+		uint64_t n = size - at < TOUCH_BYTES ? size - at : TOUCH_BYTES;
+		if (ph_interrupted)
+			return ph_err_interrupted();
+		if (!madvise(bytes + at, n, MADV_POPULATE_WRITE))
+			continue;
+		if (errno == ENOMEM)
+			return no_room(size);
+		for (uint64_t i = 0; i < n; i += PH_PAGE)
+			((volatile uint8_t *)bytes)[at + i] = 0;
+	}
+	return NULL;
+}
+
+/* Huge pages need a place that is aligned to them. */
+static uint8_t *reserve_aligned(uint64_t size)
+{
+	uint8_t *p = mmap(NULL, size + HUGE_PAGE, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (p == MAP_FAILED)
-		return ph_err_nomem();
-	uint8_t *aligned = (uint8_t *)(((uintptr_t)p + CHUNK_ALIGN - 1) & ~(uintptr_t)(CHUNK_ALIGN - 1));
-	if (aligned > p)
-		munmap(p, (size_t)(aligned - p));
-	if (aligned + size < p + size + CHUNK_ALIGN)
-		munmap(aligned + size, (size_t)(p + CHUNK_ALIGN - aligned));
-	if (touch)
-		populate(aligned, size);
-	if (!PH_VEC_PUSH(&copy->chunks, (struct ph_chunk){ aligned, size, 0 })) {
-		munmap(aligned, size);
-		return ph_err_nomem();
-	}
+		return NULL;
+	uint64_t before = -(uintptr_t)p & (HUGE_PAGE - 1);
+	if (before)
+		munmap(p, before);
+	munmap(p + before + size, HUGE_PAGE - before);
+	return p + before;
+}
+
+struct ph_err *ph_copy_prepare(struct ph_copy *copy, uint64_t bytes, uint64_t reserve)
+{
+	bytes = round_up(bytes, HUGE_PAGE);
+	reserve = round_up(reserve < bytes ? bytes : reserve, HUGE_PAGE);
+	copy->bytes = reserve_aligned(reserve);
+	if (!copy->bytes && reserve > bytes)
+		copy->bytes = reserve_aligned(reserve = bytes);
+	if (!copy->bytes)
+		return no_room(bytes);
+	copy->size = reserve;
+	madvise(copy->bytes, reserve, MADV_HUGEPAGE); /* only a wish */
+	return touch(copy->bytes, bytes);
+}
+
+struct ph_err *ph_copy_grow(struct ph_copy *copy, uint64_t bytes)
+{
+	bytes = round_up(bytes, HUGE_PAGE);
+	if (bytes <= copy->size)
+		return NULL;
+	void *p = mremap(copy->bytes, copy->size, bytes, MREMAP_MAYMOVE);
+	if (p == MAP_FAILED)
+		return no_room(bytes);
+	copy->bytes = p;
+	copy->size = bytes;
 	return NULL;
 }
 
-struct ph_err *ph_copy_prepare(struct ph_copy *copy, uint64_t bytes)
+void ph_copy_trim(struct ph_copy *copy, uint64_t used)
 {
-	return chunk_add(copy, bytes, true);
+	used = round_up(used ? used : 1, PH_PAGE);
+	if (used >= copy->size)
+		return;
+	munmap(copy->bytes + used, copy->size - used);
+	copy->size = used;
 }
 
-/* ---- reading ---------------------------------------------------------------------- */
-
-size_t ph_copy_piece(struct ph_copy *copy, pid_t pid, ph_addr addr, void *buf, size_t n)
+void ph_copy_deinit(struct ph_copy *copy)
 {
-	struct iovec local = { buf, n }, remote = { (void *)(uintptr_t)addr, n };
-	ssize_t got = -1;
-	if (!copy->no_vm_readv) {
-		got = process_vm_readv(pid, &local, 1, &remote, 1, 0);
-		if (got < 0 && (errno == ENOSYS || errno == EPERM))
-			copy->no_vm_readv = true;
-	}
-	if (got < 0 && copy->no_vm_readv && copy->mem_fd >= 0)
-		got = pread(copy->mem_fd, buf, n, (off_t)addr);
-	return got > 0 ? (size_t)got : 0;
+	if (copy->bytes)
+		munmap(copy->bytes, copy->size);
+	ph_vec_free(&copy->bad);
+	copy->bytes = NULL;
+	copy->size = 0;
 }
 
-/* The pieces of one call: where they come from, and one place they go to. */
-struct batch {
-	struct iovec remote[IOVECS];
-	bool writable[IOVECS];
+/* ---- reading ------------------------------------------------------------------------ */
+
+/* Pieces of the target and where they go to. */
+struct pieces {
+	struct iovec remote[CALL_PIECES], local[CALL_PIECES];
 	size_t n;
 	uint64_t bytes;
-	uint8_t *to;
 };
 
-static bool segment_add(struct ph_copy *copy, ph_addr start, uint64_t n, const uint8_t *bytes, bool writable)
+/* Leading bytes that could be read, −1 when the process has ended. */
+static int64_t read_pieces(struct ph_reader *r, const struct pieces *p)
 {
+	ssize_t got = -1;
+	if (!r->no_vm_readv) {
+		got = process_vm_readv(r->pid, p->local, p->n, p->remote, p->n, 0);
+		if (got < 0 && (errno == ENOSYS || errno == EPERM))
+			r->no_vm_readv = true;
+	}
+	if (r->no_vm_readv) {
+		got = pread(r->mem_fd, p->local[0].iov_base, p->local[0].iov_len,
+			    (off_t)(uintptr_t)p->remote[0].iov_base);
+		if (!got) /* the end of this file is the end of the process */
+			return -1;
+	}
+	if (got < 0)
+		return errno == ESRCH ? -1 : 0;
+	return got;
+}
+
+int64_t ph_reader_read(struct ph_reader *r, ph_addr addr, void *buf, size_t n)
+{
+	struct pieces p = { .n = 1, .bytes = n };
 	if (!n)
-		return true;
-	copy->bytes += n;
-	return PH_VEC_PUSH(&copy->segments, (struct ph_segment){ .start = start, .end = start + n, .bytes = bytes,
-								 .fd = -1, .writable = writable });
+		return 0;
+	p.local[0] = (struct iovec){ buf, n };
+	p.remote[0] = (struct iovec){ (void *)(uintptr_t)addr, n };
+	return read_pieces(r, &p);
 }
 
-/* Page by page where the bulk call stumbled: one bad page never loses its neighbours. */
-static bool piece_by_piece(struct ph_copy *copy, pid_t pid, ph_addr start, uint64_t n, uint8_t *to,
-			   bool writable, struct ph_notes *notes)
+/* How far the reading came: `in` bytes into a run of the plan. */
+struct place {
+	size_t run;
+	uint64_t in;
+};
+
+/* The next pieces from a place on. */
+static void collect(const struct ph_copy *copy, const struct ph_plan *plan, struct place at,
+		    struct pieces *p)
 {
-	while (n) {
-		uint64_t got = ph_copy_piece(copy, pid, start, to, n) & ~(PH_PAGE - 1);
-		if (!segment_add(copy, start, got, to, writable))
-			return false;
-		if (got < n) {
-			ph_note(notes, PH_NOTE_MISSING_PAGES, start + got);
-			got += PH_PAGE;
+	p->n = 0;
+	p->bytes = 0;
+	for (; at.run < plan->runs.n && p->n < CALL_PIECES && p->bytes < CALL_BYTES; at.run++, at.in = 0) {
+		const struct ph_run *r = &plan->runs.items[at.run];
+		uint64_t n = r->end - r->start - at.in;
+		if (r->source != PH_RUN_TARGET)
+			continue;
+		if (n > CALL_BYTES - p->bytes)
+			n = CALL_BYTES - p->bytes;
+		p->remote[p->n] = (struct iovec){ (void *)(uintptr_t)(r->start + at.in), n };
+		p->local[p->n++] = (struct iovec){ copy->bytes + r->at + at.in, n };
+		p->bytes += n;
+	}
+}
+
+static void skip(const struct ph_plan *plan, struct place *at, uint64_t n)
+{
+	while (at->run < plan->runs.n) {
+		const struct ph_run *r = &plan->runs.items[at->run];
+		uint64_t left = r->source == PH_RUN_TARGET ? r->end - r->start - at->in : 0;
+		if (n < left) {
+			at->in += n;
+			return;
 		}
-		start += got;
-		to += got;
-		n -= got < n ? got : n;
+		n -= left;
+		at->run++;
+		at->in = 0;
 	}
-	return true;
 }
 
-static bool batch_flush(struct ph_copy *copy, pid_t pid, struct batch *b, struct ph_notes *notes)
+/* One page that cannot be read does not lose its neighbours: the call ends before it,
+ * and fails when it comes first. */
+struct ph_err *ph_copy_read(struct ph_copy *copy, struct ph_reader *reader, const struct ph_plan *plan)
 {
-	struct iovec local = { b->to, b->bytes };
-	uint8_t *to = b->to;
-	ssize_t got = b->n && !copy->no_vm_readv
-			      ? process_vm_readv(pid, &local, 1, b->remote, b->n, 0) : -1;
-	bool whole = got >= 0 && (uint64_t)got == b->bytes;
-	for (size_t i = 0; i < b->n; i++) {
-		ph_addr start = (uintptr_t)b->remote[i].iov_base;
-		uint64_t n = b->remote[i].iov_len;
-		if (whole ? !segment_add(copy, start, n, to, b->writable[i])
-			  : !piece_by_piece(copy, pid, start, n, to, b->writable[i], notes))
-			return false;
-		to += n;
+	struct place at = { 0 };
+	struct pieces *p ph_cleanup_free = malloc(sizeof *p);
+	if (!p)
+		return ph_err_nomem();
+	copy->bad.n = 0;
+	for (;;) {
+		if (ph_interrupted)
+			return ph_err_interrupted();
+		collect(copy, plan, at, p);
+		if (!p->n)
+			return NULL;
+		int64_t got = read_pieces(reader, p);
+		if (got < 0)
+			return ph_process_ended(reader->pid);
+		got &= -(int64_t)PH_PAGE;
+		if (!got) {
+			if (!PH_VEC_PUSH(&copy->bad, (uintptr_t)p->remote[0].iov_base))
+				return ph_err_nomem();
+			got = PH_PAGE;
+		}
+		skip(plan, &at, (uint64_t)got);
 	}
-	b->n = 0;
-	b->bytes = 0;
-	return true;
 }
 
-/* Room for up to `want` bytes in the last chunk; makes another when it is full. */
-static struct ph_err *room(struct ph_copy *copy, uint64_t want, struct ph_chunk **ret)
+/* ---- what was read -------------------------------------------------------------------- */
+
+static const struct ph_elf *file_of(const struct ph_target *target, const struct ph_run *run)
 {
-	struct ph_chunk *c = copy->chunks.n ? &copy->chunks.items[copy->chunks.n - 1] : NULL;
-	if (!c || c->used == c->size) {
-		/* the target has grown since we asked: this much more, untouched */
-		struct ph_err *err = chunk_add(copy, want < (64u << 20) ? 64u << 20 : want, false);
+	const struct ph_module *m = ph_target_module_at(target, run->start);
+	return m ? m->elf : NULL;
+}
+
+const uint8_t *ph_run_file_bytes(const struct ph_target *target, const struct ph_run *run,
+				 ph_addr start, uint64_t n)
+{
+	const struct ph_elf *elf = file_of(target, run);
+	return elf ? ph_elf_file_bytes(elf, run->offset + (start - run->start), n) : NULL;
+}
+
+ph_addr ph_run_end(const struct ph_target *target, const struct ph_run *run)
+{
+	if (run->source != PH_RUN_FILE)
+		return run->end;
+	const struct ph_elf *elf = file_of(target, run);
+	uint64_t size = elf ? ph_elf_file_size(elf) : 0;
+	uint64_t left = size > run->offset ? size - run->offset : 0;
+	return left < run->end - run->start ? run->start + left : run->end;
+}
+
+static struct ph_err *add(const struct ph_copy *copy, const struct ph_run *r, ph_addr start, ph_addr end,
+			  struct ph_mem *mem)
+{
+	return ph_mem_add(mem, &(struct ph_segment){
+				       .start = start,
+				       .end = end,
+				       .bytes = copy->bytes + r->at + (start - r->start),
+				       .fd = -1,
+				       .writable = r->writable,
+			       });
+}
+
+struct ph_err *ph_copy_add(struct ph_copy *copy, const struct ph_plan *plan,
+			   const struct ph_target *target, struct ph_notes *notes, struct ph_mem *mem)
+{
+	size_t bad = 0;
+	for (size_t i = 0; i < plan->runs.n; i++) {
+		const struct ph_run *r = &plan->runs.items[i];
+		ph_addr at = r->start, end = ph_run_end(target, r);
+		struct ph_err *err = NULL;
+		if (r->source == PH_RUN_FILE && end > at)
+			memcpy(copy->bytes + r->at, ph_run_file_bytes(target, r, at, end - at), end - at);
+		for (; !err && bad < copy->bad.n && copy->bad.items[bad] < end; bad++) {
+			err = add(copy, r, at, copy->bad.items[bad], mem);
+			ph_note(notes, PH_NOTE_MISSING_PAGES, copy->bad.items[bad]);
+			at = copy->bad.items[bad] + PH_PAGE;
+		}
+		if (!err)
+			err = add(copy, r, at, end, mem);
 		if (err)
 			return err;
-		c = &copy->chunks.items[copy->chunks.n - 1];
 	}
-	*ret = c;
 	return NULL;
-}
-
-struct ph_err *ph_copy_run(struct ph_copy *copy, pid_t pid, const struct ph_runs *runs,
-			   struct ph_notes *notes)
-{
-	struct batch *b ph_cleanup_free = calloc(1, sizeof *b);
-	if (!b)
-		return ph_err_nomem();
-	for (size_t i = 0; i < runs->list.n; i++) {
-		const struct ph_run *r = &runs->list.items[i];
-		for (ph_addr at = r->start; at < r->end;) {
-			struct ph_chunk *c;
-			struct ph_err *err = room(copy, r->end - at, &c);
-			if (err)
-				return err;
-			uint64_t n = r->end - at;
-			if (n > c->size - c->used)
-				n = c->size - c->used;
-			if (n > CALL_BYTES)
-				n = CALL_BYTES;
-			uint8_t *to = c->bytes + c->used;
-			if (b->n && (b->n == IOVECS || b->bytes + n > CALL_BYTES || b->to + b->bytes != to) &&
-			    !batch_flush(copy, pid, b, notes))
-				return ph_err_nomem();
-			if (!b->n)
-				b->to = to;
-			b->remote[b->n] = (struct iovec){ (void *)(uintptr_t)at, n };
-			b->writable[b->n++] = r->writable;
-			b->bytes += n;
-			c->used += n;
-			at += n;
-			if (ph_interrupted)
-				return ph_err_interrupted();
-		}
-	}
-	return batch_flush(copy, pid, b, notes) ? NULL : ph_err_nomem();
-}
-
-void ph_copy_free(struct ph_copy *copy)
-{
-	for (size_t i = 0; i < copy->chunks.n; i++)
-		munmap(copy->chunks.items[i].bytes, copy->chunks.items[i].size);
-	ph_vec_free(&copy->chunks);
-	ph_vec_free(&copy->segments);
-	copy->bytes = 0;
 }

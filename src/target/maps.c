@@ -1,21 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* /proc/PID/maps and /proc/PID/pagemap. Facts: proc(5), Documentation/admin-guide/mm/pagemap.rst. */
+/* /proc/PID/maps. Facts: proc(5). */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/sysmacros.h>
-#include <unistd.h>
 #include "process_priv.h"
 
 #define MAPS_MAX (256u << 20) /* bytes of the listing */
-#define PAGES_AT_ONCE 65536
 
-#define PAGE_PRESENT (1ull << 63)
-#define PAGE_SWAPPED (1ull << 62)
-#define PAGE_FILE (1ull << 61) /* of a file, or shared */
-
-static const char *const kernel_areas[] = { "[vvar]", "[vvar_vclock]", "[vdso]", "[vsyscall]", "[sigpage]", "[vectors]" };
+static const char *const kernel_areas[] = {
+	"[vvar]", "[vvar_vclock]", "[vdso]", "[vsyscall]", "[uprobes]", "[sigpage]", "[vectors]",
+};
 
 static bool is_kernel_area(const char *path)
 {
@@ -42,14 +37,17 @@ static char *path_copy(const char *path, bool *ret_deleted)
 	return s;
 }
 
-static bool line_parse(const char *line, struct ph_mapping *m, bool *ret_wanted)
+/* "start-end perms offset major:minor inode   path"; false when it is not. */
+static bool line_parse(const char *line, struct ph_mapping *m, const char **ret_path)
 {
-	char perms[5];
+	char perms[5] = "";
 	unsigned major, minor;
 	int n = 0;
-	memset(m, 0, sizeof *m);
-	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %x:%x %" SCNu64 " %n", &m->start, &m->end,
-		   perms, &m->offset, &major, &minor, &m->inode, &n) < 7 || !n || m->start >= m->end)
+	*m = (struct ph_mapping){ 0 };
+	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %x:%x %" SCNu64 "%n", &m->start, &m->end,
+		   perms, &m->offset, &major, &minor, &m->inode, &n) < 7)
+		return false;
+	if (strlen(perms) < 4 || m->start >= m->end || (m->start | m->end) & (PH_PAGE - 1))
 		return false;
 	m->readable = perms[0] == 'r';
 	m->writable = perms[1] == 'w';
@@ -57,92 +55,55 @@ static bool line_parse(const char *line, struct ph_mapping *m, bool *ret_wanted)
 	m->shared = perms[3] == 's';
 	m->perms_known = true;
 	m->dev = makedev(major, minor);
-	*ret_wanted = !is_kernel_area(line + n);
-	if (line[n] && line[n] != '[')
-		m->path = path_copy(line + n, &m->deleted);
+	*ret_path = line + n + strspn(line + n, " ");
 	return true;
 }
 
-struct ph_err *ph_maps_read(pid_t pid, struct ph_mappings *ret)
+static struct ph_err *line_add(const char *line, struct ph_mappings *ret)
 {
-	char path[64], *next;
-	snprintf(path, sizeof path, "/proc/%d/maps", (int)pid);
-	char *text ph_cleanup_free = ph_read_file(path, MAPS_MAX, NULL);
-	if (!text)
-		return ph_err_errno(errno == EACCES || errno == EPERM ? PH_ERR_PERMISSION : PH_ERR_USAGE,
-				    errno == ESRCH ? ENOENT : errno, "%s", path);
-	for (char *line = text; *line; line = next) {
-		struct ph_mapping m;
-		bool wanted;
+	struct ph_mapping m;
+	const char *path;
+	if (!line_parse(line, &m, &path) || is_kernel_area(path))
+		return NULL;
+	if (ret->n && m.start < ret->items[ret->n - 1].end)
+		return NULL; /* read while it changed: the kernel may say a place twice */
+	if (*path && *path != '[' && !(m.path = path_copy(path, &m.deleted)))
+		return ph_err_nomem();
+	if (PH_VEC_PUSH(ret, m))
+		return NULL;
+	free(m.path);
+	return ph_err_nomem();
+}
+
+struct ph_err *ph_maps_parse(const char *text, struct ph_mappings *ret)
+{
+	char *copy ph_cleanup_free = strdup(text), *next;
+	if (!copy)
+		return ph_err_nomem();
+	for (char *line = copy; *line; line = next) {
 		next = strchrnul(line, '\n');
 		if (*next)
 			*next++ = '\0';
-		if (!line_parse(line, &m, &wanted))
-			continue;
-		if (!wanted || !PH_VEC_PUSH(ret, m)) {
-			free(m.path);
-			if (wanted)
-				return ph_err_nomem();
-		}
+		struct ph_err *err = line_add(line, ret);
+		if (err)
+			return err;
 	}
 	return NULL;
 }
 
-/* ---- which pages ---------------------------------------------------------------- */
-
-static bool run_add(struct ph_runs *runs, ph_addr start, ph_addr end, bool writable)
-{
-	struct ph_run *last = runs->list.n ? &runs->list.items[runs->list.n - 1] : NULL;
-	runs->bytes += end - start;
-	if (last && last->end == start && last->writable == writable) {
-		last->end = end;
-		return true;
-	}
-	return PH_VEC_PUSH(&runs->list, (struct ph_run){ start, end, writable });
-}
-
-/* Anonymous memory and private mappings of files; nothing that is shared. */
-static bool is_wanted(const struct ph_mapping *m)
-{
-	return m->readable && !m->shared;
-}
-
-/* Writable data of a file is taken whole: an object may begin in a page that was
- * written to and end in one that was not. */
-static bool page_wanted(uint64_t page, const struct ph_mapping *m)
-{
-	if (page & PAGE_SWAPPED || (m->path && m->writable))
-		return true;
-	return page & PAGE_PRESENT && !(m->path && page & PAGE_FILE);
-}
-
-struct ph_err *ph_runs_find(pid_t pid, const struct ph_mappings *maps, struct ph_runs *ret)
+struct ph_err *ph_maps_text(pid_t pid, char **ret, size_t *ret_len)
 {
 	char path[64];
-	snprintf(path, sizeof path, "/proc/%d/pagemap", (int)pid);
-	int fd ph_cleanup_close = open(path, O_RDONLY | O_CLOEXEC);
-	uint64_t *pages ph_cleanup_free = malloc(PAGES_AT_ONCE * sizeof *pages);
-	if (!pages)
+	snprintf(path, sizeof path, "/proc/%d/maps", (int)pid);
+	*ret = ph_read_file(path, MAPS_MAX, ret_len);
+	if (*ret && *ret_len)
+		return NULL;
+	int why = *ret ? ESRCH : errno;
+	free(*ret);
+	*ret = NULL;
+	if (why == EACCES || why == EPERM)
+		return ph_permission_denied("", pid, pid);
+	if (why == ENOMEM)
 		return ph_err_nomem();
-	for (size_t i = 0; i < maps->n; i++) {
-		const struct ph_mapping *m = &maps->items[i];
-		if (!is_wanted(m))
-			continue;
-		for (ph_addr at = m->start; at < m->end;) {
-			uint64_t n = (m->end - at) / PH_PAGE;
-			if (n > PAGES_AT_ONCE)
-				n = PAGES_AT_ONCE;
-			ssize_t got = fd < 0 ? -1 : pread(fd, pages, n * 8, (off_t)(at / PH_PAGE * 8));
-			bool blind = got < 8; /* no pagemap here: take all of it */
-			if (!blind)
-				n = (uint64_t)got / 8;
-			for (uint64_t k = 0; k < n; k++) {
-				bool take = blind ? !m->path || m->writable : page_wanted(pages[k], m);
-				if (take && !run_add(ret, at + k * PH_PAGE, at + (k + 1) * PH_PAGE, m->writable))
-					return ph_err_nomem();
-			}
-			at += n * PH_PAGE;
-		}
-	}
-	return NULL;
+	return ph_process_ended(pid);
 }
