@@ -68,6 +68,10 @@ demo: install-demo-deps ## install what is missing, build, and look into a leaki
 check: install-check-deps ## install what is missing, build, and run all tests
 	@$(MAKE) --no-print-directory run-check
 
+check-matrix: install-check-deps ## compare object by object on every interpreter; unpacks Debian's other Pythons (1 GB)
+	@$(MAKE) --no-print-directory all
+	@PYHEAP=$(BUILD)/pyheap $(PYTHON) tests/interpreters/matrix.py
+
 asan: install-check-deps ## the same tests with address and undefined-behaviour sanitizers
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan CFLAGS="-O1 -g" SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" run-check
 
@@ -106,7 +110,7 @@ man: ## check the man page and show it
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
-		/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' Makefile
+		/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all demo check asan bench run-check install-demo-deps install-check-deps install uninstall clean format man help
+.PHONY: all demo check check-matrix asan bench run-check install-demo-deps install-check-deps install uninstall clean format man help

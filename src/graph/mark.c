@@ -115,6 +115,21 @@ static struct ph_err *sweep(struct mark *m)
 	return NULL;
 }
 
+/* The dict of interned strings holds no counts and keeps none alive, but some str
+ * can be found nowhere else: C code holds it. */
+static void mark_interned(struct mark *m)
+{
+	struct ph_py_dict d;
+	if (!m->os->interned || !ph_py_dict(m->b->rt, m->os->interned, &d))
+		return;
+	for (uint64_t i = 0; i < d.nentries; i++) {
+		ph_addr key, value;
+		ph_py_dict_entry(&d, i, &key, &value);
+		if (key && !mark_address(m, key))
+			ph_note(m->b->notes, PH_NOTE_BAD_REFERENCE, m->os->interned);
+	}
+}
+
 struct ph_err *build_mark(struct ph_build *b)
 {
 	struct mark m = { .b = b, .os = b->os, .types = &b->os->first };
@@ -126,6 +141,7 @@ struct ph_err *build_mark(struct ph_build *b)
 	for (size_t i = 0; i < b->roots.n; i++)
 		if (!mark_address(&m, b->roots.items[i].object))
 			ph_note(b->notes, PH_NOTE_BAD_REFERENCE, b->roots.items[i].object);
+	mark_interned(&m);
 	mark_new_types(&m);
 	struct ph_err *err = sweep(&m);
 	ph_vec_free(&m.todo);

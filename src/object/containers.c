@@ -60,13 +60,14 @@ bool dict_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs 
 {
 	struct ph_py_dict d;
 	ph_addr keys = o_u64(os, o, PH_F_PyDict_ma_keys), values = o_u64(os, o, PH_F_PyDict_ma_values);
-	if (o->address == os->interned) /* takes no part in reference counts */
-		return true;
+	if (o->address == os->interned) /* holds nothing, whatever it visits; see mark.c */
+		return false;
 	if (!ph_py_dict_table(os->rt, keys, values, &d))
 		return false;
 	bool general = d.general || (!d.kind_known && has_other_keys(os, &d));
 	if (d.split) {
-		if (!values_are_elsewhere(os, values))
+		bool elsewhere = values_are_elsewhere(os, values);
+		if (!elsewhere)
 			for (uint64_t i = 0; i < d.nentries; i++) {
 				ph_addr key, value;
 				ph_py_dict_entry(&d, i, &key, &value);
@@ -75,7 +76,7 @@ bool dict_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs 
 		/* shared keys belong to the type */
 		if (m_u64(os, keys, PH_F_DictKeys_dk_refcnt) == 1)
 			keys_owned(&d, out);
-		return true;
+		return !elsewhere;
 	}
 	for (uint64_t i = 0; i < d.nentries; i++) {
 		ph_addr key, value;

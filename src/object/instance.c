@@ -46,7 +46,9 @@ static bool managed_read(struct ph_objects *os, const struct ph_object *o, struc
 }
 
 /* 3.13.0–3.13.12 and 3.14.0–3.14.3 visit valid inline values even when a dict
- * was made, and not the dict (gh-130327). */
+ * was made, and not the dict (gh-130327). Distributions have taken the change into
+ * their builds of these (Debian's 3.13.5), and nothing in memory tells: such an
+ * instance and its dict are not called exact there. */
 static bool dict_hides_values(const struct ph_objects *os)
 {
 	uint32_t v = os->rt->hexversion;
@@ -96,7 +98,7 @@ bool managed_dict_refs(struct ph_objects *os, const struct ph_object *o, struct 
 	if (m.inline_values) {
 		bool use_values = m.valid && !(m.dict && dict_hides_values(os));
 		if (use_values)
-			exact = values_refs(os, o, &m, out);
+			exact = values_refs(os, o, &m, out) && !m.dict;
 		/* held by count either way, but not visited beside values */
 		ref_add(out, m.dict & PH_REF_ADDR ? m.dict | (use_values ? PH_REF_OWNED : 0) : 0, LABEL(DICT, 0));
 		return exact;

@@ -1,0 +1,78 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Unpacks the Python of another Debian suite into a folder, with its debug
+# information and its pydebug build; the machine's own packages are not touched.
+#
+#   unpack.sh SUITE VERSION [FOLDER]        unpack.sh trixie 3.13
+#
+# FOLDER (default: $XDG_CACHE_HOME/pyheap-interpreters) then holds SUITE-VERSION/root and
+# the commands python3.X and python3.Xd beside it, which run it through its own
+# loader. The mirror is the one apt uses here; signatures are verified.
+set -eu
+suite=$1
+version=$2
+folder=${3:-${XDG_CACHE_HOME:-$HOME/.cache}/pyheap-interpreters}
+root=$folder/$suite-$version/root
+done=$folder/$suite-$version/unpacked
+if [ -e "$done" ]; then
+	cat "$done"
+	exit 0
+fi
+
+# shellcheck disable=SC2016
+site=$(apt-get indextargets --format '$(SITE) $(ORIGIN) $(RELEASE)' 'Created-By: Packages' |
+	awk '$2 == "Debian" && $1 !~ /security/ {print $1; exit}')
+if [ -z "$site" ]; then
+	echo "apt knows of no Debian mirror here" >&2
+	exit 1
+fi
+
+state=$folder/$suite-$version/apt
+rm -rf "$folder/${suite:?}-${version:?}"
+mkdir -p "$state/lists/partial" "$state/cache/archives/partial" "$state/etc/preferences.d" "$root"
+: >"$state/status"
+echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $site $suite main" >"$state/sources.list"
+cat >"$state/apt.conf" <<CONF
+Dir::State "$state";
+Dir::State::status "$state/status";
+Dir::State::lists "$state/lists";
+Dir::Cache "$state/cache";
+Dir::Etc::sourcelist "$state/sources.list";
+Dir::Etc::sourceparts "/dev/null";
+Dir::Etc::preferencesparts "$state/etc/preferences.d";
+APT::Install-Recommends "false";
+APT::Architecture "$(dpkg --print-architecture)";
+APT::Architectures "$(dpkg --print-architecture)";
+APT::Sandbox::User "root";
+APT::Get::AllowUnauthenticated "false";
+CONF
+export APT_CONFIG="$state/apt.conf"
+apt-get -qq update
+# what the standard library's extension modules are linked with is in the closure
+apt-get -qq -y --download-only install "python$version" "python$version-dbg" "libpython$version-stdlib" >"$state/log" 2>&1 || {
+	cat "$state/log" >&2
+	exit 1
+}
+for package in "$state"/cache/archives/*.deb; do
+	case $package in
+	*nopie*) ;; # replaces the interpreter
+	*) dpkg-deb -x "$package" "$root" ;;
+	esac
+done
+
+# a file, not the link to it: old suites link to an absolute path
+loader=$(find "$root" -type f \( -name 'ld-linux-*.so.*' -o -name 'ld-2.*.so' \) | head -n 1)
+libs=$(find "$root/lib" "$root/usr/lib" -maxdepth 1 -name '*-linux-gnu' 2>/dev/null | tr '\n' ':')
+for name in "python$version" "python${version}d"; do
+	[ -x "$root/usr/bin/$name" ] || continue
+	cat >"$folder/$suite-$version/$name" <<RUN
+#!/bin/sh
+export PYTHONHOME="$root/usr"
+exec "$loader" --library-path "$libs" "$root/usr/bin/$name" "\$@"
+RUN
+	chmod +x "$folder/$suite-$version/$name"
+done
+package=$(basename "$(find "$state/cache/archives" -name "python${version}_*.deb")" .deb)
+rm -rf "$state/cache" "$state/lists"
+"$folder/$suite-$version/python$version" -c 'import ctypes, decimal, sqlite3, ssl'
+echo "$suite: $("$folder/$suite-$version/python$version" -V), package $(echo "$package" | tr _ ' ')" | tee "$done"
