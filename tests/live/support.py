@@ -97,8 +97,10 @@ class Sample:
         return path
 
     def kernel_core(self):
-        """Ends the program. Where core_pattern leads elsewhere there is none, and the test fails."""
+        """Ends the program, before it does anything else if it is stopped. Where core_pattern
+        leads elsewhere there is no core, and the test fails."""
         os.kill(self.pid, signal.SIGABRT)
+        os.kill(self.pid, signal.SIGCONT)
         self.proc.wait()
         found = glob.glob(os.path.join(self.dir.name, "core*"))
         if not found:

@@ -6,6 +6,7 @@ import glob
 import json
 import os
 import re
+import signal
 import sys
 
 from support import ROOT, Results, Sample, interpreters, pyheap, report, types_of, version_of
@@ -48,31 +49,36 @@ def check_truth(name, doc, truth):
                   (row, count, size))
 
 
+def same_heap(a, b):
+    """Equal reports but for `run` and for what only a process has: its resident memory."""
+    def stripped(doc):
+        return {**without_run(doc), "totals": {**doc["totals"], "memory": None}}
+    return stripped(a) == stripped(b)
+
+
 def check_sources(name, script, sample):
     """The live process, a gcore core and a kernel core of one moment."""
-    import signal
     # asked first: once the target has read the question it waits again, as before
     truth = json.loads(sample.ask("truth")) if script in ("growing_cache.py", "many_dicts.py") else {}
     os.kill(sample.pid, signal.SIGSTOP)
     live = report(results, "top", sample.pid)
     gcore = report(results, "top", sample.gcore())
     again = report(results, "top", sample.pid)
-    os.kill(sample.pid, signal.SIGCONT)
-    kernel = report(results, "top", sample.kernel_core())
-    if not (live and gcore and kernel and again):
+    if not (live and gcore and again):
         return
     check(f"{name}: live is complete", live["complete"], live["notes"])
     check_counts(name, script, live)
     check_truth(name, live, truth)
-    check(f"{name}: gcore says the same as live", without_run(gcore) == without_run(live))
+    check(f"{name}: gcore says the same as live", same_heap(gcore, live))
     check(f"{name}: live says the same twice", without_run(again) == without_run(live))
-    # a kernel core is of the moment of the signal: objects are the same ones
-    for t, at_least, n in expected(script):
-        a, b = types_of(live).get(t), types_of(kernel).get(t)
-        if t.startswith("__main__."):
-            check(f"{name}: {t} in the kernel core", a == b, (a, b))
-    check(f"{name}: the kernel core is complete", kernel["complete"], kernel["notes"])
     check(f"{name}: coverage", live["coverage"] >= 0.98, live["coverage"])
+    try:
+        kernel = report(results, "top", sample.kernel_core())
+    except RuntimeError as e:
+        check(f"{name}: a kernel core", False, e)
+        return
+    check(f"{name}: the kernel core says the same as live", kernel and same_heap(kernel, live),
+          kernel and [t for t in kernel["types"] if t not in live["types"]][:5])
 
 
 def check_cycles(name, python, script, weakenings=None):

@@ -147,7 +147,7 @@ for base, values in ((int, (1 << 100, 0, -5, 1 << 29)), (tuple, ((), (1, 2, [3])
 # ---- dicts -----------------------------------------------------------------------
 
 for d in ({}, {"a": [1]}, {1: [2]}, {(1, 2): 3, "x": [1]}, {None: [1]}, {1.5: []}, dict.fromkeys("abc", [1]),
-          {"k%d" % i: i for i in range(300)}, {i: i for i in range(300)}, {"k%d" % i: [i] for i in range(70000)}):
+          {"k%d" % i: i for i in range(300)}, {i: i for i in range(300)}, {"k%d" % i: None for i in range(44000)}):
     keep(d)
 d = {str(i): [i] for i in range(100)}
 for i in range(0, 100, 3):
