@@ -88,7 +88,8 @@ static bool sizes_fill(struct fill *f, uint32_t node, const struct ph_object *o)
 	if (o->type->python_sizeof)
 		ph_note(f->b->notes, PH_NOTE_PYTHON_SIZEOF, o->address);
 	g->shallow_[node] = shallow < UINT32_MAX ? (uint32_t)shallow : UINT32_MAX;
-	g->uncounted_[node] = uncounted < UINT32_MAX ? (uint32_t)uncounted : UINT32_MAX;
+	if (uncounted) /* most have none: pages of zeroes stay untouched */
+		g->uncounted_[node] = uncounted < UINT32_MAX ? (uint32_t)uncounted : UINT32_MAX;
 	if (shallow < UINT32_MAX && uncounted < UINT32_MAX)
 		return true;
 	return PH_VEC_PUSH(&f->big, (struct ph_big_size){ node, shallow, uncounted });

@@ -7,6 +7,7 @@ import re
 import resource
 import signal
 import subprocess
+import sys
 import tempfile
 
 import jsonschema
@@ -120,3 +121,28 @@ class Sample:
 
     def __exit__(self, *exc):
         self.close()
+
+
+ORACLE = os.path.join(ROOT, "tests/oracle")
+WORKLOADS = sorted(os.path.basename(p) for p in glob.glob(os.path.join(ORACLE, "workload_*.py")))
+
+
+def oracle(results, name, python, workload, *where):
+    """Every object of a workload, as pyheap sees it and as its twin says. where: options
+    that tell pyheap where the interpreter's files are."""
+    with tempfile.TemporaryDirectory() as folder:
+        truth, ours, top = (os.path.join(folder, n) for n in ("truth", "ours", "top"))
+        with subprocess.Popen([python, os.path.join(ORACLE, "truth.py"), truth, os.path.join(ORACLE, workload)],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as target:
+            # the line comes from the twin, when it has written everything
+            if not results.check(f"{name}: the truth is known", target.stdout.readline() == f"ready {target.pid}\n"):
+                print(target.communicate()[1])
+                return
+            for path, command in ((ours, ["objects", "--refs", "-f", "jsonl"]), (top, ["top", "--json"])):
+                r = pyheap(*command, *where, "-o", path, target.pid)
+                results.check(f"{name}: pyheap {command[0]}", r.returncode == 0, r.stderr)
+            target.kill()
+        r = subprocess.run([sys.executable, os.path.join(ORACLE, "compare.py"), ours, truth, top], capture_output=True,
+                           text=True)
+        print(f"{name}: {r.stdout.splitlines()[-1] if r.stdout else r.stderr}", flush=True)
+        results.check(f"{name}: as gc and sys say", r.returncode == 0, r.stdout + r.stderr)

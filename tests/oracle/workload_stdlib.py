@@ -385,3 +385,7 @@ def main():
 
 main()
 print(*MISSING, sep="\n", file=sys.stderr)
+
+# classes that died meanwhile are keys of weak dicts, which notice in their own time
+import gc  # noqa: E402
+gc.collect()
