@@ -25,6 +25,8 @@ import sys
 
 def main():
     gc.disable()
+    # what modules do in a child would make the twins differ
+    os.register_at_fork = lambda **hooks: None
     path, script = sys.argv[1], sys.argv[2]
     sys.argv = sys.argv[2:]
     workload = type(sys)("workload")
@@ -35,9 +37,8 @@ def main():
     exec(code, workload.__dict__)
     del f, code, workload
 
-    # what these modules do in a child would make the twins differ
-    for module, hook in (("threading", "_after_fork"), ("logging", "_after_at_fork_child_reinit_locks"),
-                         ("asyncio.events", "on_fork")):
+    # (up to 3.8 C code calls threading's; sites may import others before us)
+    for module, hook in (("threading", "_after_fork"), ("logging", "_after_at_fork_child_reinit_locks")):
         if module in sys.modules and hook in sys.modules[module].__dict__:
             sys.modules[module].__dict__[hook].__code__ = (lambda: None).__code__
     del module, hook

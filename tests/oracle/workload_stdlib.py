@@ -215,8 +215,9 @@ def concurrency():
     keep(simple)
     import _thread
     keep(_thread._local())
-    import concurrent.futures
-    KEEP.extend((concurrent.futures.Future(), concurrent.futures.ThreadPoolExecutor(1)))
+    # not its thread pools: they do things in a forked child, which the twin is
+    from concurrent.futures import _base
+    keep(_base.Future())
 
 
 @part
