@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A target whose threads change its heap all the time is stopped at random instants,
+inside collections, deallocations and resizes of tables: an answer every time, with
+notes where something was torn, and the target goes on. So too without a stop."""
+import json
+import os
+import random
+import sys
+import time
+
+from support import Results, Sample, interpreters, pyheap, types_of, version_of
+
+ROUNDS = int(os.environ.get("BUSY_ROUNDS", "200"))
+results = Results()
+check = results.check
+
+BUSY = """
+import os, sys, threading
+class Node:
+    def __init__(self, other):
+        self.other = other
+        self.table = {i: [i] for i in range(20)}
+class Kept:
+    pass
+KEPT = [Kept() for _ in range(1000)]
+beats = [0] * 4
+def work(me):
+    keep = {}
+    n = 0
+    while True:
+        n += 1
+        node = Node(None)
+        node.other = Node(node)
+        keep["key %d" % (n % 500)] = node
+        if n % 700 == 0:
+            keep.clear()
+        "%d %s" % (n, "x" * (n % 100))
+        beats[me] += 1
+sys.setswitchinterval(1e-5)
+for i in range(4):
+    threading.Thread(target=work, args=(i,), daemon=True).start()
+print("ready", flush=True)
+for line in sys.stdin:
+    print(sum(beats), flush=True)
+"""
+FAIR_NOTES = {"inexact-references", "inexact-size", "negative-excess", "collecting", "bad-reference", "bad-object", "heap-size",
+              "bad-list", "python-sizeof", "not-paused", "missing-pages"}
+
+
+def one(name, sample, *options):
+    r = pyheap("top", "--json", *options, sample.pid)
+    if not check(f"{name}: an answer", r.returncode == 0, (r.returncode, r.stderr)):
+        return None
+    doc = json.loads(r.stdout)
+    kinds = {n["kind"] for n in doc["notes"]}
+    check(f"{name}: fair notes", kinds <= FAIR_NOTES, kinds)
+    return doc
+
+
+def main():
+    import tempfile
+    seed = int(os.environ.get("SEED", "1"))
+    rng = random.Random(seed)
+    print(f"SEED={seed}")
+    with tempfile.TemporaryDirectory() as folder:
+        script = os.path.join(folder, "busy.py")
+        with open(script, "w") as f:
+            f.write(BUSY)
+        pythons = list(interpreters())
+        for python in pythons:
+            name = "busy %d.%d.%d" % version_of(python)
+            with Sample(python, script) as sample:
+                complete = 0
+                rounds = ROUNDS if python == pythons[0] else ROUNDS // 5
+                for _ in range(rounds):
+                    doc = one(name, sample)
+                    if doc:
+                        complete += doc["complete"]
+                        kept = types_of(doc).get("__main__.Kept", {"count": 0})["count"]
+                        check(f"{name}: what does not change is there", kept == 1000 or not doc["complete"], kept)
+                    time.sleep(rng.random() * 0.005)
+                print(f"{name}: {complete} of {rounds} answers are complete", flush=True)
+                check(f"{name}: most answers are complete", complete * 2 > rounds, complete)
+                one(f"{name} --pause none", sample, "--pause", "none")
+                before = int(sample.ask("beats"))
+                time.sleep(0.05)
+                check(f"{name}: it goes on", int(sample.ask("beats")) > before)
+    return results.finish()
+
+
+sys.exit(main())
