@@ -289,7 +289,8 @@ def test_signals_while_held():
         os.kill(t.pid, signal.SIGCONT)
         p.communicate()
         check("SIGCONT while held lets it run afterwards", p.returncode == 0 and until(t.free) and t.moves())
-        p = capture_start(t.pid, "--low-memory", "--hold", "0.3")
+        # a job of its own, with us as its shell: SIGTSTP does nothing to an orphaned group
+        p = capture_start(t.pid, "--low-memory", "--hold", "0.3", preexec_fn=os.setpgrp)
         check("held: it stands still", t.status("State") == "t" and t.status("TracerPid") != "0")
         p.send_signal(signal.SIGTSTP)
         check("Ctrl-Z waits until the target runs again", until(lambda: t.free() and state_of(p.pid) == "T"),
