@@ -53,6 +53,9 @@ ok $? "more than one thought in: $long"
 
 mandoc -Tlint -Wwarning man/pyheap.1
 ok $? "mandoc has warnings for man/pyheap.1"
+# without it the loop below would have nothing to do, and nothing to find
+[ -x "$PYHEAP" ]
+ok $? "there is no $PYHEAP"
 for command in $("$PYHEAP" help | sed -n 's/^  \([a-z]*\) .*/\1/p'); do
 	grep -qE "^\.(Ss|It Cm|Sh) .*\b$command\b" man/pyheap.1
 	ok $? "command $command is not in the man page"
