@@ -254,7 +254,9 @@ def test_interrupt():
                 p.communicate()
                 codes.add(p.returncode)
                 check(f"{number.name} leaves it running", t.free() and t.moves())
-            check("and ends in 128 + N", 128 + number in codes and codes <= {128 + number, -number}, codes)
+            # before its handlers are there the signal itself ends it; on a busy machine the
+            # signal may come when all is done
+            check("and ends in 128 + N", 128 + number in codes and codes <= {128 + number, -number, 0}, codes)
 
 
 def test_group_stop():
