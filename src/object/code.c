@@ -138,8 +138,7 @@ bool generator_refs(struct ph_objects *os, const struct ph_object *o, struct ph_
 {
 	bool exact = true;
 	if (has(os, PH_F_PyGen_gi_iframe)) {
-		const struct ph_member *m = &os->layout->field[PH_F_PyGen_frame_state];
-		int64_t state = m->present ? (int8_t)o->head[m->offset] : 0;
+		int64_t state = has(os, PH_F_PyGen_frame_state) ? (int8_t)o_u8(os, o, PH_F_PyGen_frame_state) : 0;
 		ph_addr iframe = o->address + ph_layout_off(os->layout, PH_F_PyGen_gi_iframe);
 		if (state != os->layout->enums[PH_E_FRAME_CLEARED].value)
 			exact = iframe_refs(os, iframe, out);

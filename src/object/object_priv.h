@@ -45,13 +45,26 @@ const struct ph_kind *ph_kind_find(const char *name);
 
 /* ---- reading members ---- */
 
+/* n bytes of a member; zeroes where a type (torn, or of a damaged core) says that its
+ * instances are shorter than what reads them. */
+static inline const uint8_t *o_at(const struct ph_objects *os, const struct ph_object *o, enum ph_field f,
+				  uint32_t n)
+{
+	static const uint8_t nothing[8];
+	uint32_t off = ph_layout_off(os->layout, f);
+	return off + n <= o->type->head_bytes ? o->head + off : nothing;
+}
 static inline uint64_t o_u64(const struct ph_objects *os, const struct ph_object *o, enum ph_field f)
 {
-	return ph_load_u64(o->head + ph_layout_off(os->layout, f));
+	return ph_load_u64(o_at(os, o, f, 8));
 }
 static inline uint32_t o_u32(const struct ph_objects *os, const struct ph_object *o, enum ph_field f)
 {
-	return ph_load_u32(o->head + ph_layout_off(os->layout, f));
+	return ph_load_u32(o_at(os, o, f, 4));
+}
+static inline uint8_t o_u8(const struct ph_objects *os, const struct ph_object *o, enum ph_field f)
+{
+	return *o_at(os, o, f, 1);
 }
 static inline uint64_t m_u64(const struct ph_objects *os, ph_addr base, enum ph_field f)
 {

@@ -84,7 +84,7 @@ bool bytearray_size(struct ph_objects *os, const struct ph_object *o, uint64_t *
 static uint32_t str_bits(const struct ph_objects *os, const struct ph_object *o, enum ph_field f)
 {
 	struct ph_member m = os->layout->field[f];
-	uint32_t raw = m.size >= 4 ? ph_load_u32(o->head + m.offset) : o->head[m.offset];
+	uint32_t raw = m.size >= 4 ? o_u32(os, o, f) : o_u8(os, o, f);
 	return m.bits ? raw >> m.bit & ((1u << m.bits) - 1) : raw;
 }
 
@@ -199,7 +199,7 @@ bool code_size(struct ph_objects *os, const struct ph_object *o, uint64_t *size)
 	if (!has(os, PH_F_PyCode_co_opcache) || !o_u64(os, o, PH_F_PyCode_co_opcache_map))
 		return true;
 	return plus(size, tuple_len(os, o_u64(os, o, PH_F_PyCode_co_code)) / 2, 1) &&
-	       plus(size, o->head[ph_layout_off(os->layout, PH_F_PyCode_co_opcache_size)],
+	       plus(size, o_u8(os, o, PH_F_PyCode_co_opcache_size),
 		    ph_layout_size(os->layout, PH_S_PyOpcache));
 }
 

@@ -76,7 +76,7 @@ void unknown_refs(struct ph_objects *os, const struct ph_object *o, struct ph_re
 		/* not counted: sqlite3.Connection, for one, declares members that it borrows */
 		ref_add(out, ref ? ref | PH_REF_BORROWED | owned : 0, LABEL(ATTR, .cstr = t->members[i].name));
 	}
-	for (uint64_t at = start; at + 8 <= t->basicsize; at += 8) {
+	for (uint64_t at = start; at + 8 <= t->head_bytes; at += 8) {
 		ph_addr word = ph_load_u64(o->head + at);
 		if ((int64_t)at == t->weaklistoffset || is_declared(t, at) || !is_object(os, word))
 			continue;

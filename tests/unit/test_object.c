@@ -186,6 +186,21 @@ START_TEST(test_type_that_is_none)
 }
 END_TEST
 
+/* A type that says of its instances what cannot be: nobody reads behind the memory. */
+START_TEST(test_type_with_impossible_size)
+{
+	ph_addr odd = fake_type(&h, "Odd", h.object, 1u << 28, FAKE_SIZE, 0, 0); /* shorter than a str it is not */
+	ph_addr small = fake_type(&h, "function", h.object, 1u << 14, 16, 0, odd);
+	ph_addr o = fake_list(&h, NULL, 0), p = fake_list(&h, NULL, 0);
+	fake_u64(&h, o + 8, odd);
+	fake_u64(&h, p + 8, small);
+	struct ph_graph *g = build();
+	ck_assert_str_eq(type_of(g, o), "Odd");
+	ck_assert_str_eq(type_of(g, p), "function");
+	ph_graph_free(g);
+}
+END_TEST
+
 START_TEST(test_dict_with_impossible_table)
 {
 	ph_addr d = fake_dict(&h, NULL, NULL, 0);
@@ -238,6 +253,7 @@ Suite *object_suite(void)
 	tcase_add_test(t, test_gc_list_into_nowhere);
 	tcase_add_test(t, test_base_chain_that_loops);
 	tcase_add_test(t, test_type_that_is_none);
+	tcase_add_test(t, test_type_with_impossible_size);
 	tcase_add_test(t, test_dict_with_impossible_table);
 	tcase_add_test(t, test_too_few_counts);
 	tcase_add_test(t, test_long_chain);
