@@ -109,7 +109,7 @@ static bool members_read(struct ph_objects *os, const struct ph_type *t, ph_addr
 			return true;
 		if (kind != T_OBJECT_EX && (slots_only || kind != T_OBJECT))
 			continue;
-		if (offset < ph_layout_size(l, PH_S_PyObject) || offset + 8 > t->head_bytes)
+		if (offset < ph_layout_size(l, PH_S_PyObject) || offset > t->head_bytes - 8)
 			continue;
 		if (!member_add(list, count, (uint32_t)offset, name))
 			return false;

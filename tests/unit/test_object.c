@@ -201,6 +201,22 @@ START_TEST(test_type_with_impossible_size)
 }
 END_TEST
 
+/* A member before the object, by an offset that wraps around. */
+START_TEST(test_member_with_impossible_offset)
+{
+	ph_addr odd = fake_type(&h, "Odd", h.object, 1u << 14, 40, 0, FAKE_BASE);
+	ph_addr defs = fake_block(&h, 2 * 40), o = fake_list(&h, NULL, 0);
+	fake_u64(&h, odd + 80, defs);
+	fake_u64(&h, defs, defs);
+	fake_u64(&h, defs + 8, 6);
+	fake_u64(&h, defs + 16, -8ull);
+	fake_u64(&h, o + 8, odd);
+	struct ph_graph *g = build();
+	ck_assert_str_eq(type_of(g, o), "Odd");
+	ph_graph_free(g);
+}
+END_TEST
+
 START_TEST(test_dict_with_impossible_table)
 {
 	ph_addr d = fake_dict(&h, NULL, NULL, 0);
@@ -254,6 +270,7 @@ Suite *object_suite(void)
 	tcase_add_test(t, test_base_chain_that_loops);
 	tcase_add_test(t, test_type_that_is_none);
 	tcase_add_test(t, test_type_with_impossible_size);
+	tcase_add_test(t, test_member_with_impossible_offset);
 	tcase_add_test(t, test_dict_with_impossible_table);
 	tcase_add_test(t, test_too_few_counts);
 	tcase_add_test(t, test_long_chain);
