@@ -97,7 +97,7 @@ struct ph_objects {
 	ph_addr subtype_traverse;        /* tp_traverse of every class made by Python code */
 	ph_addr subtype_dealloc;         /* and its tp_dealloc */
 	ph_addr sizeof_key;              /* the interned str "__sizeof__" */
-	ph_addr interned;                /* the dict of interned strings, which holds no counts; 0 = none */
+	ph_addr interned;                /* the main interpreter's, see ph_objects_interned() */
 	ph_addr sizeof_function;         /* ob_type of functions written in Python */
 	uint32_t off_type;               /* of ob_type, hot */
 	uint32_t head_size;              /* sizeof(PyGC_Head) */
@@ -108,6 +108,10 @@ struct ph_objects {
 struct ph_err *ph_objects_open(const struct ph_runtime *rt, struct ph_notes *notes,
 			       struct ph_objects **ret);
 void ph_objects_close(struct ph_objects *os);
+
+/* The dict of interned strings of an interpreter, which holds no counts; 0 = none of its
+ * own (before 3.12 all share that of the main one). */
+ph_addr ph_objects_interned(const struct ph_objects *os, size_t interp);
 
 /* The type object at an address, read and checked on first use; NULL when there
  * is none. Borrowed. */

@@ -73,11 +73,13 @@ ph_addr ph_py_dict_get(const struct ph_runtime *rt, ph_addr dict, const char *ke
 
 /* ---- types -------------------------------------------------------------------- */
 
-/* Dict of a type: tp_dict, or of a static builtin type (3.12+) that of the
- * interpreter's state. 0 = none. */
+/* Dict of a type: tp_dict, or of a static builtin type (3.12+) that of the first
+ * interpreter that has one. 0 = none. */
 ph_addr ph_py_type_dict(const struct ph_runtime *rt, ph_addr type);
-/* tp_subclasses, likewise. */
-ph_addr ph_py_type_subclasses(const struct ph_runtime *rt, ph_addr type);
+/* What interpreter number `interp` keeps of a static builtin type (3.12+), 0 = none;
+ * false for all other types. */
+bool ph_py_type_state(const struct ph_runtime *rt, ph_addr type, size_t interp, ph_addr *ret_dict,
+		      ph_addr *ret_subclasses);
 /* SPEC's name of a type: qualname of builtins, module.qualname otherwise. */
 bool ph_py_type_name(const struct ph_runtime *rt, ph_addr type, char *buf, size_t max);
 

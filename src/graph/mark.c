@@ -115,18 +115,18 @@ static struct ph_err *sweep(struct mark *m)
 	return NULL;
 }
 
-/* The dict of interned strings holds no counts and keeps none alive, but some str
- * can be found nowhere else: C code holds it. */
-static void mark_interned(struct mark *m)
+/* The dicts of interned strings hold no counts and keep none alive, but some str can
+ * be found nowhere else: C code holds it. */
+static void mark_interned(struct mark *m, ph_addr dict)
 {
 	struct ph_py_dict d;
-	if (!m->os->interned || !ph_py_dict(m->b->rt, m->os->interned, &d))
+	if (!dict || !ph_py_dict(m->b->rt, dict, &d))
 		return;
 	for (uint64_t i = 0; i < d.nentries; i++) {
 		ph_addr key, value;
 		ph_py_dict_entry(&d, i, &key, &value);
 		if (key && !mark_address(m, key))
-			ph_note(m->b->notes, PH_NOTE_BAD_REFERENCE, m->os->interned);
+			ph_note(m->b->notes, PH_NOTE_BAD_REFERENCE, dict);
 	}
 }
 
@@ -141,7 +141,8 @@ struct ph_err *build_mark(struct ph_build *b)
 	for (size_t i = 0; i < b->roots.n; i++)
 		if (!mark_address(&m, b->roots.items[i].object))
 			ph_note(b->notes, PH_NOTE_BAD_REFERENCE, b->roots.items[i].object);
-	mark_interned(&m);
+	for (size_t i = 0; i < b->rt->ninterps; i++)
+		mark_interned(&m, ph_objects_interned(b->os, i));
 	mark_new_types(&m);
 	struct ph_err *err = sweep(&m);
 	ph_vec_free(&m.todo);

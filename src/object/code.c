@@ -17,11 +17,10 @@ bool type_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs 
 {
 	bool heap = o_u64(os, o, PH_F_PyType_tp_flags) & TPFLAGS_HEAPTYPE;
 	ph_ref flags = heap ? 0 : PH_REF_OWNED;
-	ph_addr at = o->address, dict = ph_py_type_dict(os->rt, at);
-	ph_addr subclasses = ph_py_type_subclasses(os->rt, at);
+	ph_addr at = o->address, dict, subclasses;
 	struct ph_py_dict d;
 
-	ref_add(out, dict & PH_REF_ADDR ? dict | flags : 0, LABEL(DICT, 0));
+	field_ref(os, at, PH_F_PyType_tp_dict, flags, LABEL(DICT, 0), out);
 	field_ref(os, at, PH_F_PyType_tp_cache, flags, ATTR("<tp_cache>"), out);
 	field_ref(os, at, PH_F_PyType_tp_mro, flags, ATTR("__mro__"), out);
 	field_ref(os, at, PH_F_PyType_tp_bases, flags, ATTR("__bases__"), out);
@@ -29,9 +28,16 @@ bool type_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs 
 		field_ref(os, at, PH_F_PyType_tp_base, 0, ATTR("__base__"), out);
 		field_ref(os, at, PH_F_PyHeapType_ht_module, 0, ATTR("<module>"), out);
 	}
-	/* a small number is the index of a static type's state, not an object */
-	if (subclasses > 0xffff)
-		ref_add(out, subclasses | PH_REF_OWNED, ATTR("<subclasses>"));
+	/* 3.12+: static builtin types have a state in every interpreter, and its index in tp_subclasses */
+	size_t n = 0;
+	for (; n < os->rt->ninterps && ph_py_type_state(os->rt, at, n, &dict, &subclasses); n++) {
+		dict &= PH_REF_ADDR;
+		subclasses &= PH_REF_ADDR;
+		ref_add(out, dict ? dict | PH_REF_OWNED : 0, LABEL(DICT, 0));
+		ref_add(out, subclasses ? subclasses | PH_REF_OWNED : 0, ATTR("<subclasses>"));
+	}
+	if (!n)
+		field_ref(os, at, PH_F_PyType_tp_subclasses, PH_REF_OWNED, ATTR("<subclasses>"), out);
 	if (!heap)
 		return true;
 	field_ref(os, at, PH_F_PyHeapType_ht_name, PH_REF_OWNED, ATTR("__name__"), out);
@@ -224,4 +230,16 @@ bool exception_refs(struct ph_objects *os, const struct ph_object *o, struct ph_
 				LABEL(ATTR, .cstr = t->members[i].name));
 	refs_slots(os, o, common, false, out);
 	return true;
+}
+
+/* ---- capsules ------------------------------------------------------------------------------- */
+
+/* What a capsule points to is no object; where it is collected, a function of its owner's
+ * may visit what lies there. */
+bool capsule_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out)
+{
+	(void)out;
+	if (!o->type->have_gc)
+		return true;
+	return has(os, PH_F_PyCapsule_traverse_func) && !o_u64(os, o, PH_F_PyCapsule_traverse_func);
 }

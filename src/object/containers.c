@@ -56,11 +56,22 @@ static bool values_are_elsewhere(struct ph_objects *os, ph_addr values)
 	return p && p[ph_layout_off(os->layout, PH_F_DictValues_embedded)];
 }
 
+/* Holds nothing, whatever it visits: see mark.c. */
+static bool is_interned_dict(struct ph_objects *os, ph_addr dict)
+{
+	if (dict == os->interned)
+		return true;
+	for (size_t i = 1; i < os->rt->ninterps; i++)
+		if (ph_objects_interned(os, i) == dict)
+			return true;
+	return false;
+}
+
 bool dict_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out)
 {
 	struct ph_py_dict d;
 	ph_addr keys = o_u64(os, o, PH_F_PyDict_ma_keys), values = o_u64(os, o, PH_F_PyDict_ma_values);
-	if (o->address == os->interned) /* holds nothing, whatever it visits; see mark.c */
+	if (is_interned_dict(os, o->address))
 		return false;
 	if (!ph_py_dict_table(os->rt, keys, values, &d))
 		return false;
@@ -208,5 +219,11 @@ bool lru_cache_refs(struct ph_objects *os, const struct ph_object *o, struct ph_
 			ref_add(out, t->address, ATTR("<link type>"));
 	}
 	refs_slots(os, o, has(os, PH_F_Lru_kwd_mark) ? lru_cache_slots : lru_cache_slots_39, false, out);
-	return link == root;
+	bool whole = link == root;
+	/* the list holds each link once, besides the dict */
+	budget = os->mem->linear_size / 32;
+	for (link = m_u64(os, root, PH_F_LruElem_next); whole && link && link != root && budget--;
+	     link = m_u64(os, link, PH_F_LruElem_next))
+		ref_add(out, (link & PH_REF_ADDR) | PH_REF_OWNED, ATTR("<link>"));
+	return whole;
 }

@@ -174,6 +174,9 @@ const struct ph_kind ph_kinds[] = {
 	{ "filter", filter_slots, NULL, NULL, ORDINARY },
 	{ "_collections._deque_iterator", deque_iter_slots, NULL, NULL, ORDINARY },
 	{ "_collections._deque_reverse_iterator", deque_iter_slots, NULL, NULL, ORDINARY },
+	{ "collections._deque_iterator", deque_iter_slots, NULL, NULL, ORDINARY }, /* 3.12+ */
+	{ "collections._deque_reverse_iterator", deque_iter_slots, NULL, NULL, ORDINARY },
+	{ "PyCapsule", NULL, capsule_refs, NULL, ORDINARY },
 	{ "functools.partial", partial_slots, NULL, NULL, ORDINARY },
 	{ "functools._lru_cache_wrapper", NULL, lru_cache_refs, NULL, ORDINARY },
 	{ "functools._lru_list_elem", NULL, NULL, NULL, ORDINARY }, /* the wrapper visits for it */

@@ -21,6 +21,7 @@ READER(generator_refs)
 READER(cfunction_refs)
 READER(module_refs)
 READER(exception_refs)
+READER(capsule_refs)
 #undef READER
 
 #define SIZER(name) bool name(struct ph_objects *os, const struct ph_object *o, uint64_t *size);

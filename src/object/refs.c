@@ -69,12 +69,21 @@ void refs_slots(struct ph_objects *os, const struct ph_object *o, const struct p
 
 /* ---- the order in which subtype_traverse visits (Objects/typeobject.c) --------- */
 
-static void python_slots(const struct ph_object *o, struct ph_refs *out)
+static bool python_slots(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out)
 {
 	const struct ph_type *t = o->type;
-	for (size_t i = 0; i < t->nslots; i++)
-		ref_add(out, ph_load_u64(o->head + t->slots[i].offset) & PH_REF_ADDR,
-			LABEL(ATTR, .cstr = t->slots[i].name));
+	/* 3.15+: slots of a tuple's subclass, which none had before, follow its items */
+	bool after_items = t->flags & TPFLAGS_TUPLE_SUBCLASS;
+	uint64_t items = after_items ? (uint64_t)o_size(os, o) * t->itemsize : 0;
+	for (size_t i = 0; i < t->nslots; i++) {
+		uint64_t ref;
+		if (!after_items)
+			ref = ph_load_u64(o->head + t->slots[i].offset);
+		else if (!ph_mem_u64(os->mem, o->address + t->slots[i].offset + items, &ref))
+			return false;
+		ref_add(out, ref & PH_REF_ADDR, LABEL(ATTR, .cstr = t->slots[i].name));
+	}
+	return true;
 }
 
 ph_addr dict_slot_from_end(struct ph_objects *os, const struct ph_object *o)
@@ -128,8 +137,8 @@ bool ph_object_refs(struct ph_objects *os, const struct ph_object *o, struct ph_
 	const struct ph_type *t = o->type;
 	const struct ph_kind *kind = t->kind;
 	bool exact = t->refs_exact;
-	if (t->nslots)
-		python_slots(o, out);
+	if (t->nslots && !python_slots(os, o, out))
+		exact = false;
 	if (t->dict_mode != PH_DICT_NONE && !python_dict(os, o, out))
 		exact = false;
 	if (t->visits_type)

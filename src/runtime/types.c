@@ -9,7 +9,7 @@
 
 /* 3.12+: static builtin types keep their dict per interpreter; tp_subclasses
  * then holds 1 + their index. */
-static ph_addr static_state(const struct ph_runtime *rt, ph_addr type)
+static ph_addr static_state(const struct ph_runtime *rt, ph_addr type, size_t interp)
 {
 	const struct ph_layout *l = rt->layout;
 	uint64_t index = rt_field(rt, type, PH_F_PyType_tp_subclasses);
@@ -20,7 +20,7 @@ static ph_addr static_state(const struct ph_runtime *rt, ph_addr type)
 			continue;
 		uint64_t n = m.size / m.stride;
 		if (index - 1 < n) {
-			ph_addr state = rt->interps[0].address + m.offset + (index - 1) * m.stride;
+			ph_addr state = rt->interps[interp].address + m.offset + (index - 1) * m.stride;
 			if (rt_field(rt, state, PH_F_StaticType_type) == type)
 				return state;
 		}
@@ -37,23 +37,28 @@ static bool is_static_builtin(const struct ph_runtime *rt, ph_addr type)
 	       rt_field(rt, type, PH_F_PyType_tp_flags) & TPFLAGS_STATIC_BUILTIN;
 }
 
-ph_addr ph_py_type_dict(const struct ph_runtime *rt, ph_addr type)
+bool ph_py_type_state(const struct ph_runtime *rt, ph_addr type, size_t interp, ph_addr *ret_dict,
+		      ph_addr *ret_subclasses)
 {
-	ph_addr dict = rt_field(rt, type, PH_F_PyType_tp_dict);
-	if (!dict && is_static_builtin(rt, type) && rt_has(rt, PH_F_StaticType_tp_dict))
-		dict = rt_field(rt, static_state(rt, type), PH_F_StaticType_tp_dict);
-	return dict;
+	*ret_dict = *ret_subclasses = 0;
+	if (!is_static_builtin(rt, type))
+		return false;
+	ph_addr state = static_state(rt, type, interp);
+	if (rt_has(rt, PH_F_StaticType_tp_dict))
+		*ret_dict = rt_field(rt, state, PH_F_StaticType_tp_dict);
+	if (rt_has(rt, PH_F_StaticType_tp_subclasses))
+		*ret_subclasses = rt_field(rt, state, PH_F_StaticType_tp_subclasses);
+	return true;
 }
 
-ph_addr ph_py_type_subclasses(const struct ph_runtime *rt, ph_addr type)
+ph_addr ph_py_type_dict(const struct ph_runtime *rt, ph_addr type)
 {
-	if (!rt_has(rt, PH_F_PyType_tp_subclasses))
-		return 0;
-	if (!is_static_builtin(rt, type))
-		return rt_field(rt, type, PH_F_PyType_tp_subclasses);
-	if (!rt_has(rt, PH_F_StaticType_tp_subclasses))
-		return 0;
-	return rt_field(rt, static_state(rt, type), PH_F_StaticType_tp_subclasses);
+	ph_addr dict = rt_field(rt, type, PH_F_PyType_tp_dict), subclasses;
+	/* the main interpreter may not have loaded the type's extension */
+	for (size_t i = 0; !dict && i < rt->ninterps; i++)
+		if (!ph_py_type_state(rt, type, i, &dict, &subclasses))
+			break;
+	return dict;
 }
 
 bool ph_py_type_name(const struct ph_runtime *rt, ph_addr type, char *buf, size_t max)
