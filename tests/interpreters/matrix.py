@@ -3,7 +3,9 @@
 """The oracle on every interpreter: the system's, Debian's of other suites as release and
 pydebug builds, and pyenv's where there are any. A required one that is missing fails.
 
-    matrix.py [FOLDER]      FOLDER: where unpack.sh puts Debian's"""
+    matrix.py [--small] [FOLDER]    FOLDER: where unpack.sh puts Debian's
+
+--small: the oldest, a middle and the newest of Debian's release builds, one workload."""
 import os
 import subprocess
 import sys
@@ -11,21 +13,22 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "tests/live"))
-from support import Results, WORKLOADS, interpreters, oracle  # noqa: E402
+from support import Results, WORKLOADS, interpreters, oracles  # noqa: E402
 
 SUITES = (("bullseye", "3.9"), ("trixie", "3.13"), ("sid", "3.14"), ("sid", "3.15"))
+SMALL = (("bullseye", "3.9"), ("trixie", "3.13"), ("sid", "3.15"))
 results = Results()
 
 
-def debian(folder):
-    """(interpreter, folder with its files) of each build."""
-    for suite, version in SUITES:
+def debian(folder, suites, builds):
+    """(interpreter, folder with its files) of each build: "" release, "d" pydebug."""
+    for suite, version in suites:
         r = subprocess.run([os.path.join(HERE, "unpack.sh"), suite, version, folder], capture_output=True, text=True)
         print(r.stdout.strip() or r.stderr.strip(), flush=True)
         if not results.check(f"{suite} {version} can be had", r.returncode == 0, r.stderr):
             continue
         base = os.path.join(folder, f"{suite}-{version}")
-        for build in ("", "d"):
+        for build in builds:
             path = os.path.join(base, f"python{version}{build}")
             if results.check(f"{path} is there", os.path.exists(path)):
                 yield path, os.path.join(base, "root")
@@ -33,12 +36,16 @@ def debian(folder):
 
 def main():
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    folder = sys.argv[1] if len(sys.argv) > 1 else os.path.join(cache, "pyheap-interpreters")
-    builds = [(python, python, ()) for python in interpreters()]
-    builds += [(os.path.basename(python), python, ("--sysroot", root)) for python, root in debian(folder)]
-    for name, python, where in builds:
-        for workload in WORKLOADS:
-            oracle(results, f"{name} {workload}", python, workload, *where)
+    folders = [a for a in sys.argv[1:] if a != "--small"]
+    folder = folders[0] if folders else os.path.join(cache, "pyheap-interpreters")
+    if "--small" in sys.argv:
+        builds, others, workloads = [], debian(folder, SMALL, ("",)), ["workload_basic.py"]
+    else:
+        builds = [(python, python, ()) for python in interpreters()]
+        others, workloads = debian(folder, SUITES, ("", "d")), WORKLOADS
+    builds += [(os.path.basename(python), python, ("--sysroot", root)) for python, root in others]
+    oracles(results, [((f"{name} {workload}", python, workload, *where), {})
+                      for name, python, where in builds for workload in workloads])
     return results.finish()
 
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the live tests share: interpreters, samples, cores, validated reports."""
+import concurrent.futures
+import filecmp
 import glob
 import json
 import os
@@ -9,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 
 import jsonschema
 
@@ -31,6 +34,9 @@ def interpreters():
 def version_of(python):
     out = subprocess.run([python, "-V"], capture_output=True, text=True, check=True).stdout
     return tuple(int(x) for x in re.match(r"Python (\d+)\.(\d+)\.(\d+)", out).groups())
+
+
+READY_S = 300  # for a program that never says so
 
 
 class Results:
@@ -73,16 +79,29 @@ def types_of(doc):
 class Sample:
     """A sample program that is ready, in a folder of its own for its core."""
 
-    def __init__(self, python, script, *args):
+    def __init__(self, python, script, *args, stderr=None):
         self.dir = tempfile.TemporaryDirectory()
         path = script if os.path.isabs(script) else os.path.join(ROOT, "samples", script)
-        self.proc = subprocess.Popen([python, path, *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                     bufsize=1, cwd=self.dir.name, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-                                     preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (-1, -1)))
-        line = self.proc.stdout.readline()
-        if not line.startswith("ready"):
-            raise RuntimeError(f"{script} on {python} is not ready: {line!r}")
+        self.proc = subprocess.Popen([python, path, *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr,
+                                     text=True, bufsize=1, cwd=self.dir.name,
+                                     env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+                                     start_new_session=True)
         self.pid = self.proc.pid
+        resource.prlimit(self.pid, resource.RLIMIT_CORE, (-1, -1))
+        patience = threading.Timer(READY_S, self.kill)
+        patience.start()
+        line = self.proc.stdout.readline()
+        patience.cancel()
+        if not line.startswith("ready"):
+            self.kill()
+            raise RuntimeError(f"{script} on {python} is not ready: {line!r}")
+
+    def kill(self):
+        """With what it has forked."""
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
 
     def ask(self, line):
         self.proc.stdin.write(line + "\n")
@@ -110,7 +129,7 @@ class Sample:
         return found[0]
 
     def close(self):
-        self.proc.kill()
+        self.kill()
         self.proc.wait()
         self.proc.stdin.close()
         self.proc.stdout.close()
@@ -127,22 +146,44 @@ ORACLE = os.path.join(ROOT, "tests/oracle")
 WORKLOADS = sorted(os.path.basename(p) for p in glob.glob(os.path.join(ORACLE, "workload_*.py")))
 
 
-def oracle(results, name, python, workload, *where):
-    """Every object of a workload, as pyheap sees it and as its twin says. where: options
-    that tell pyheap where the interpreter's files are."""
+def same_in_cores(results, name, sample, live):
+    """Cores of a target that stands still have the objects that it has itself."""
+    for kind, make in (("gcore", sample.gcore), ("kernel core", sample.kernel_core)):
+        core = make()
+        r = pyheap("objects", "--refs", "-f", "jsonl", "-o", live + "-core", "--force", core)
+        if results.check(f"{name}: pyheap objects of a {kind}", r.returncode == 0, r.stderr):
+            results.check(f"{name}: {kind} as live", filecmp.cmp(live, live + "-core", shallow=False))
+        os.unlink(core)
+
+
+def oracle(results, name, python, workload, *where, cores=False):
+    """Every object of a workload, as pyheap sees it and as its twin says; with cores also in
+    two cores of it. where: options that tell pyheap where the interpreter's files are."""
     with tempfile.TemporaryDirectory() as folder:
         truth, ours, top = (os.path.join(folder, n) for n in ("truth", "ours", "top"))
-        with subprocess.Popen([python, os.path.join(ORACLE, "truth.py"), truth, os.path.join(ORACLE, workload)],
-                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as target:
-            # the line comes from the twin, when it has written everything
-            if not results.check(f"{name}: the truth is known", target.stdout.readline() == f"ready {target.pid}\n"):
-                print(target.communicate()[1])
-                return
+        try:
+            # its "ready" comes from the twin, when that has written everything
+            with open(os.path.join(folder, "stderr"), "w") as said:
+                target = Sample(python, os.path.join(ORACLE, "truth.py"), truth, os.path.join(ORACLE, workload),
+                                stderr=said)
+        except RuntimeError as e:
+            with open(os.path.join(folder, "stderr")) as said:
+                results.check(f"{name}: the truth is known", False, f"{e}\n{said.read()}")
+            return
+        with target:
             for path, command in ((ours, ["objects", "--refs", "-f", "jsonl"]), (top, ["top", "--json"])):
                 r = pyheap(*command, *where, "-o", path, target.pid)
                 results.check(f"{name}: pyheap {command[0]}", r.returncode == 0, r.stderr)
-            target.kill()
+            if cores:
+                same_in_cores(results, name, target, ours)
         r = subprocess.run([sys.executable, os.path.join(ORACLE, "compare.py"), ours, truth, top], capture_output=True,
                            text=True)
         print(f"{name}: {r.stdout.splitlines()[-1] if r.stdout else r.stderr}", flush=True)
         results.check(f"{name}: as gc and sys say", r.returncode == 0, r.stdout + r.stderr)
+
+
+def oracles(results, jobs):
+    """oracle(results, *job, **options) for each (job, options), as many at a time as there are processors."""
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done in [pool.submit(oracle, results, *job, **options) for job, options in jobs]:
+            done.result()

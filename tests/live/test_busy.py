@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A target whose threads change its heap all the time is stopped at random instants,
-inside collections, deallocations and resizes of tables: an answer every time, with
-notes where something was torn, and the target goes on. So too without a stop."""
+"""A target whose threads change its heap all the time, and one that does nothing but
+collect, are stopped at random instants, inside deallocations, resizes of tables and
+every phase of a collection: an answer every time, with notes where something was torn,
+and the target goes on. So too without a stop."""
 import json
 import os
 import random
 import sys
 import time
 
-from support import Results, Sample, interpreters, pyheap, types_of, version_of
+from support import SYSTEM_PYTHON, Results, Sample, interpreters, pyheap, types_of, version_of
 
 ROUNDS = int(os.environ.get("BUSY_ROUNDS", "200"))
 results = Results()
@@ -44,6 +45,28 @@ print("ready", flush=True)
 for line in sys.stdin:
     print(sum(beats), flush=True)
 """
+# one collection after the other, with garbage and what stays
+COLLECTING = """
+import gc, sys, threading
+class Kept:
+    pass
+KEPT = [Kept() for _ in range(1000)]
+for k in KEPT:
+    k.others = [k, {"list": KEPT}]
+beats = [0]
+def work():
+    while True:
+        for _ in range(500):
+            a, b = [], []
+            a.append(b)
+            b.append(a)
+        gc.collect()
+        beats[0] += 1
+threading.Thread(target=work, daemon=True).start()
+print("ready", flush=True)
+for line in sys.stdin:
+    print(sum(beats), flush=True)
+"""
 FAIR_NOTES = {"inexact-references", "inexact-size", "negative-excess", "collecting", "bad-reference", "bad-object", "heap-size",
               "bad-list", "python-sizeof", "not-paused", "missing-pages"}
 
@@ -58,39 +81,46 @@ def one(name, sample, *options):
     return doc
 
 
+def busy(name, python, script, rounds, rng):
+    """How many of the answers are complete."""
+    complete = 0
+    with Sample(python, script) as sample:
+        for _ in range(rounds):
+            doc = one(name, sample)
+            if doc:
+                complete += doc["complete"]
+                kept = types_of(doc).get("__main__.Kept", {"count": 0})["count"]
+                check(f"{name}: what does not change is there", kept == 1000 or not doc["complete"], kept)
+            time.sleep(rng.random() * 0.005)
+        print(f"{name}: {complete} of {rounds} answers are complete", flush=True)
+        one(f"{name} --pause none", sample, "--pause", "none")
+        before = after = int(sample.ask("beats"))
+        # on a machine with much to do no thread may have its turn for a while
+        deadline = time.monotonic() + 10
+        while after == before and time.monotonic() < deadline:
+            after = int(sample.ask("beats"))
+        check(f"{name}: it goes on", after > before, (before, after))
+    return complete
+
+
 def main():
     import tempfile
     seed = int(os.environ.get("SEED", "1"))
     rng = random.Random(seed)
     print(f"SEED={seed}")
     with tempfile.TemporaryDirectory() as folder:
-        script = os.path.join(folder, "busy.py")
-        with open(script, "w") as f:
-            f.write(BUSY)
-        pythons = list(interpreters())
+        scripts = {}
+        for name, text in (("busy", BUSY), ("collecting", COLLECTING)):
+            scripts[name] = os.path.join(folder, name + ".py")
+            with open(scripts[name], "w") as f:
+                f.write(text)
         answers = whole = 0
-        for python in pythons:
-            name = "busy %d.%d.%d" % version_of(python)
-            with Sample(python, script) as sample:
-                complete = 0
-                rounds = ROUNDS if python == pythons[0] else ROUNDS // 5
-                for _ in range(rounds):
-                    doc = one(name, sample)
-                    if doc:
-                        complete += doc["complete"]
-                        kept = types_of(doc).get("__main__.Kept", {"count": 0})["count"]
-                        check(f"{name}: what does not change is there", kept == 1000 or not doc["complete"], kept)
-                    time.sleep(rng.random() * 0.005)
-                print(f"{name}: {complete} of {rounds} answers are complete", flush=True)
-                answers += rounds
-                whole += complete
-                one(f"{name} --pause none", sample, "--pause", "none")
-                before = after = int(sample.ask("beats"))
-                # on a machine with much to do no thread may have its turn for a while
-                deadline = time.monotonic() + 10
-                while after == before and time.monotonic() < deadline:
-                    after = int(sample.ask("beats"))
-                check(f"{name}: it goes on", after > before, (before, after))
+        for python in interpreters():
+            version = "%d.%d.%d" % version_of(python)
+            rounds = ROUNDS if python == SYSTEM_PYTHON else ROUNDS // 5
+            answers += rounds
+            whole += busy("busy " + version, python, scripts["busy"], rounds, rng)
+            busy("collecting " + version, python, scripts["collecting"], max(rounds // 5, 5), rng)
     # how often a thread is met in the midst of a change is chance; it is not always so
     check("there are complete answers", whole * 5 > answers, (whole, answers))
     return results.finish()

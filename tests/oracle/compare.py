@@ -35,19 +35,36 @@ class Differences:
             print(f"        … and {len(self.count) - limit} more lines (--limit)")
 
 
-def read_truth(path):
-    with open(path) as f:
-        lines = f.read().splitlines()
-    head, tail = json.loads(lines[0]), json.loads(lines[-1])
-    objects = {}
-    for line in lines[1:-1]:
-        o = json.loads(line)
-        o["type"] = tail["types"][o["type"]]
-        objects[o["address"]] = o
-    garbage = collections.Counter()
-    for address, n in tail["garbage"]["types"].items():
-        garbage[tail["types"].get(address, address)] += n
-    return head, objects, tail["garbage"]["tracked"], garbage
+class Truth:
+    """What truth.py wrote, the parts of all interpreters together."""
+
+    def __init__(self, path):
+        self.objects, self.harness, self.owned, self.garbage = {}, set(), {}, collections.Counter()
+        types = {}
+        with open(path) as f:
+            self.head = json.loads(f.readline())
+            for line in f:
+                part = json.loads(line)
+                if "address" in part:
+                    self.add(part)
+                elif "owned" in part:
+                    self.owned[part["owned"]] = part
+                self.harness.update(part.get("harness", ()))
+                types.update(part.get("types", {}))
+                self.garbage.update(part.get("garbage", {}))
+        for o in self.objects.values():
+            o["type"] = types[o["type"]]
+        for o in self.owned.values():
+            o["any"] = [types.get(a, a) for a in o["any"]]
+        self.garbage_types = collections.Counter()
+        for address, n in self.garbage.items():
+            self.garbage_types[types.get(address, address)] += n
+
+    def add(self, o):
+        """The interpreter whose lists have an object knows its generation."""
+        known = self.objects.get(o["address"])
+        if known is None or known["generation"] == "other":
+            self.objects[o["address"]] = o
 
 
 def read_ours(path):
@@ -88,6 +105,24 @@ def compare_refcount(o, t, differences):
     # up to 3.11 nothing is immortal, and both sides count what the harness has put on its stack
     differences.add("refcount" if t["tracked"] else UNTRACKED_REFCOUNT, t["type"], t["address"],
                     "pyheap %s, sys %s" % (o["refcount"], t["refcount"]))
+
+
+def compare_owned(expected, ours, truth, differences):
+    """What a workload knows that its objects hold unvisited; of some it only knows the type."""
+    for address, e in expected.items():
+        o = ours.get(address)
+        for a in e["holds"]:
+            if a not in ours:
+                differences.add("missing (owned)" if o and o["refs_exact"] else "missing (inexact)", "", a,
+                                "held by " + names([address], ours, truth)[0])
+        if o is None or not o["refs_exact"]:
+            continue
+        more, less = collections.Counter(o["owned"]), collections.Counter(e["holds"])
+        more, less = more - less, less - more
+        kinds = collections.Counter(ours[a]["type"] for a in more.elements() if a in ours)
+        if less or kinds != collections.Counter(e["any"]):
+            differences.add("owned", o["type"], address, "missing %s and any %s; more %s" % (
+                names(list(less.elements()), ours, truth), e["any"], names(list(more.elements()), ours, truth)))
 
 
 def add_missing(missing, ours, truth, differences):
@@ -147,16 +182,23 @@ def main():
     p.add_argument("top", nargs="?")
     args = p.parse_args()
 
-    head, truth, garbage, garbage_types = read_truth(args.truth)
+    truth = Truth(args.truth)
     ours, repeated = read_ours(args.objects)
-    d = compare(ours, truth, set(head["harness"]))
+    d = compare(ours, truth.objects, truth.harness)
+    compare_owned(truth.owned, ours, truth.objects, d)
+    garbage = sum(truth.garbage.values())
     for o in repeated:
         d.add("listed twice", o["type"], o["address"], "")
     if args.top:
         with open(args.top) as f:
-            found = json.load(f)["totals"]["garbage_tracked"]
+            top = json.load(f)
+        found = top["totals"]["garbage_tracked"]
         if found != garbage:
-            d.add("garbage", "", "", "pyheap %d, gc %d: %s" % (found, garbage, dict(garbage_types)))
+            d.add("garbage", "", "", "pyheap %d, gc %d: %s" % (found, garbage, dict(truth.garbage_types)))
+        for note in top["notes"]:
+            if note["kind"] == "negative-excess":
+                d.count["more found than counted", ""] += note["count"]
+                d.example["more found than counted", ""] = note["example"], ""
     d.show(args.limit)
 
     passing = {"beyond gc (held by roots)"}
@@ -166,8 +208,9 @@ def main():
         passing |= {"refcount", UNTRACKED_REFCOUNT}
     bad = sum(n for (kind, _), n in d.count.items() if kind not in passing)
     exact = sum(o["size_exact"] and o["refs_exact"] for o in ours.values())
-    print("Python %s: %d objects of gc, %d of pyheap, coverage %.4f, %d garbage: %d differences" % (
-        head["version"], len(truth), len(ours), exact / max(len(ours), 1), garbage, bad))
+    print("Python %s: %d objects of gc, %d of pyheap, coverage %.4f, %d garbage%s: %d differences" % (
+        truth.head["version"], len(truth.objects), len(ours), exact / max(len(ours), 1), garbage,
+        ", %d with owned" % len(truth.owned) if truth.owned else "", bad))
     return 1 if bad else 0
 
 

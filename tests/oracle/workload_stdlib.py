@@ -1,19 +1,29 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Objects of every type of the standard library that has state, as far as this
-version and build has it: what is missing is named in MISSING, nothing else is."""
+"""Objects of every type of the standard library that has state, as far as this version
+and build has it: absent modules are named in MISSING, anything else that fails is an
+error. workload_types.py has what belongs to the language."""
+import gc
+import importlib
+import os
 import sys
+import warnings
 
 KEEP, MISSING = [], []
 keep = KEEP.append
+VERSION = sys.version_info[:2]
+warnings.simplefilter("ignore")
+
+
+def optional(name):
+    """The module, or None where this version or build has none."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        MISSING.append(str(error))
 
 
 def part(function):
-    """Runs one part; an absent module or attribute leaves out the rest of it only."""
-    try:
-        function()
-    except (ImportError, AttributeError, NotImplementedError, TypeError, NameError, SyntaxError) as error:
-        MISSING.append("%s: %s" % (function.__name__, error))
-    return function
+    function()
 
 
 @part
@@ -37,8 +47,10 @@ def itertools_all():
     for _ in range(70):
         next(a)
     KEEP.extend((a, b))
-    keep(it.pairwise([1, 2, 3]))
-    keep(it.batched([1, 2, 3], 2))
+    for name in ("pairwise", "batched"):
+        if hasattr(it, name):
+            keep(getattr(it, name)([1, 2, 3], *[2] * (name == "batched")))
+            next(KEEP[-1])
 
 
 @part
@@ -57,7 +69,10 @@ def functools_operator():
             return [self]
     c = Cached()
     keep((c, c.value))
-    keep(functools.partial(print, functools.Placeholder, 1))
+    if hasattr(functools, "Placeholder"):
+        keep(functools.partial(print, functools.Placeholder, 1))
+    KEEP.extend((functools.partialmethod(print, [1]), functools.singledispatchmethod(print),
+                 functools.reduce(operator.add, [[1], [2]])))
 
 
 @part
@@ -67,11 +82,16 @@ def collections_all():
                  collections.UserString("abc"), collections.UserDict(a=[1])))
     keep(collections.namedtuple("Point", "x y", defaults=[0])(1, [2]))
     keep(iter(collections.OrderedDict(a=1)))
-    keep(collections.OrderedDict(a=[1]).items())
+    ordered = collections.OrderedDict(a=[1])
+    KEEP.extend((ordered, ordered.keys(), ordered.values(), ordered.items(), iter(ordered.values()), reversed(ordered)))
+    import heapq
+    keep(heapq.merge([[1]], [[2]]))
+    next(KEEP[-1])
 
 
 @part
 def text():
+    import io
     import re
     import string
     import struct
@@ -79,11 +99,31 @@ def text():
     KEEP.extend((re.compile("(?P<a>x)(y)"), re.compile(b"z"), re.match("(a)(b)?", "abc"), re.compile("a").scanner("aaa"),
                  re.finditer("a", "aaa"), struct.Struct("<I8sd"), struct.iter_unpack("I", bytes(16)), string.Template("$a"),
                  string.Formatter(), textwrap.TextWrapper()))
-    from string.templatelib import Template
-    name = "x"
-    keep(eval("t'hello {name!r:>10} {name}'", {"name": name}))
-    keep(iter(eval("t'hello {name}'", {"name": name})))
-    assert Template
+    import _string
+    import codecs
+    import tokenize
+    import unicodedata
+    re.sub("(a)b", r"\1[\1]", "ab")       # leaves the template in a cache
+    KEEP.extend((re.compile("a").finditer("aaa"), re.compile("(?P<n>a)").match("a"), re.match("(a)", "a").re,
+                 _string.formatter_parser("a{b}"), _string.formatter_field_name_split("a.b[1]")[1],
+                 codecs.charmap_build("".join(map(chr, range(300, 556)))),
+                 importlib.import_module("encodings.cp1250").encoding_table, unicodedata.ucd_3_2_0,
+                 codecs.lookup("utf-8"), codecs.getincrementaldecoder("utf-8")(), codecs.getreader("latin-1")(io.BytesIO())))
+    decoder = codecs.getincrementaldecoder("shift_jis")()
+    decoder.decode(b"\x83")
+    KEEP.extend((decoder, codecs.getincrementalencoder("iso2022_jp")(), codecs.getreader("big5")(io.BytesIO()),
+                 codecs.getwriter("gbk")(io.BytesIO()), importlib.import_module("_codecs_kr").getcodec("cp949")))
+    tokens = tokenize.generate_tokens(io.StringIO("a = [1]\nb").readline)
+    keep((next(tokens), next(tokens), tokens))
+    if VERSION == (3, 11):
+        keep(importlib.import_module("_tokenize").TokenizerIter("a = 1"))
+    if hasattr(unicodedata, "iter_graphemes"):
+        segments = unicodedata.iter_graphemes("abc")
+        keep((segments, next(segments)))
+    if optional("string.templatelib"):
+        template = eval("t'hello {name!r:>10} {name}'", {"name": ["x"]})
+        KEEP.extend((template, iter(template), template.interpolations, template + template, eval("t''")))
+        next(KEEP[-4])
 
 
 @part
@@ -95,7 +135,15 @@ def numbers():
     import random
     KEEP.extend((decimal.Decimal("1.5"), decimal.Decimal("1" * 200), decimal.Context(prec=5), decimal.getcontext(),
                  decimal.localcontext(), decimal.getcontext().flags, fractions.Fraction(1, 3), random.Random(1),
-                 random.SystemRandom()))
+                 random.SystemRandom(), random._random.Random(1), datetime.tzinfo(), decimal.Decimal("NaN"),
+                 decimal.Decimal("-Infinity"), decimal.Decimal("1E+1000"), decimal.Decimal(1).as_tuple()))
+    trapping = decimal.Context(traps=[decimal.Inexact])
+    trapping.clear_traps()
+    managed = decimal.localcontext(trapping)
+    KEEP.extend((trapping, managed, managed.__enter__(), trapping.copy()))
+    managed.__exit__(None, None, None)
+    import statistics
+    keep(statistics.NormalDist(1, 2))
     for code in "bBuhHiIlLqQfd":
         keep(array.array(code, "ab" if code == "u" else [1, 2]))
     keep(iter(array.array("i", [1])))
@@ -108,180 +156,56 @@ def numbers():
         def __init__(self):
             self.state = [1]
     keep(datetime.datetime(2020, 1, 1, tzinfo=Zone()))
-    import zoneinfo
-    import io
-    import struct
-    block = b"TZif2" + bytes(15) + struct.pack(">6l", 0, 0, 0, 0, 1, 4) + bytes(6) + b"UTC\0"
-    keep(zoneinfo.ZoneInfo.from_file(io.BytesIO(block + block + b"\nUTC0\n"), key="Made/Up"))
-
-
-@part
-def files():
-    import io
-    import mmap
-    import os
-    import tempfile
-    f = tempfile.TemporaryFile()
-    f.write(b"x" * 5000)
-    f.flush()
-    KEEP.extend((f, io.BytesIO(b"abc" * 100), io.StringIO("text"), io.TextIOWrapper(io.BytesIO(b"a\nb")),
-                 io.BufferedReader(io.BytesIO(b"raw")), io.BufferedWriter(io.BytesIO()), io.BufferedRandom(io.BytesIO()),
-                 io.BufferedRWPair(io.BytesIO(), io.BytesIO()), io.FileIO(os.dup(f.fileno())), open(os.devnull),
-                 open(os.devnull, "rb"), mmap.mmap(-1, 4096), mmap.mmap(f.fileno(), 4096), io.BytesIO(b"abc").getbuffer(),
-                 io.IncrementalNewlineDecoder(None, True)))
-    s = io.StringIO()
-    s.write("accumulated")
-    s.write("more")
-    keep(s)
-    keep(next(os.scandir("/")))
-    keep(os.scandir("/"))
-    KEEP.extend((os.environ, tempfile.SpooledTemporaryFile(), tempfile.TemporaryDirectory()))
-    import pathlib
-    KEEP.extend((pathlib.Path("/a/b"), pathlib.PurePath("c")))
-    import selectors
-    import select
-    KEEP.extend((selectors.DefaultSelector(), select.poll(), select.epoll()))
-
-
-@part
-def network():
-    import socket
-    a, b = socket.socketpair()
-    KEEP.extend((a, b, a.makefile("rb"), socket.socket()))
-    import _socket
-    keep(_socket.socket())
-    import ssl
-    context = ssl.create_default_context()
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    KEEP.extend((context, incoming, outgoing, context.wrap_bio(incoming, outgoing, server_hostname="example.org")))
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.sni_callback = lambda *a: None
-    keep(server)
-    s = context.wrap_socket(socket.socket(), server_hostname="example.org", do_handshake_on_connect=False)
-    keep(s)
-
-
-@part
-def databases():
-    import sqlite3
-
-    class Row:
-        pass
-    db = sqlite3.connect(":memory:")
-    db.row_factory = sqlite3.Row
-    db.execute("create table t (a, b)")
-    db.executemany("insert into t values (?, ?)", [(i, "row %d" % i) for i in range(100)])
-    cursor = db.execute("select * from t")
-    KEEP.extend((db, cursor, cursor.fetchone(), cursor.fetchmany(3), db.cursor()))
-    db.set_trace_callback(lambda s: None)
-    db.create_function("f", 1, lambda x: x)
-    keep(db.total_changes)
-    keep(db.blobopen)
-
-
-@part
-def foreign():
-    import ctypes
-
-    class Point(ctypes.Structure):
-        _fields_ = [("x", ctypes.c_int), ("y", ctypes.c_double), ("name", ctypes.c_char_p)]
-
-    class Both(ctypes.Union):
-        _fields_ = [("i", ctypes.c_int), ("p", Point)]
-    p = Point(1, 2.0, b"name")
-    KEEP.extend((p, Both(), (Point * 3)(), ctypes.pointer(p), ctypes.byref(p), ctypes.c_int(5), ctypes.c_char_p(b"x"),
-                 ctypes.py_object([1]), ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int)(lambda x: x), ctypes.CDLL(None),
-                 ctypes.pythonapi, ctypes.create_string_buffer(100), Point.x, ctypes.POINTER(Point)()))
-
-
-@part
-def concurrency():
-    import contextvars
-    import queue
-    import threading
-    lock, rlock, local = threading.Lock(), threading.RLock(), threading.local()
-    local.value = [1]
-    variable = contextvars.ContextVar("variable", default=[1])
-    token = variable.set({"a": [2]})
-    context = contextvars.copy_context()
-    for i in range(50):
-        context.run(contextvars.ContextVar("v%d" % i).set, [i])
-    KEEP.extend((lock, rlock, local, threading.Condition(), threading.Event(), threading.Semaphore(2), threading.Barrier(2),
-                 threading.Timer(1, print), queue.Queue(), queue.PriorityQueue(), queue.LifoQueue(), variable, token, context,
-                 iter(context), context.items(), iter(context.values())))
-    simple = queue.SimpleQueue()
-    for i in range(20):
-        simple.put([i])
-    keep(simple)
-    import _thread
-    keep(_thread._local())
-    # not its thread pools: they do things in a forked child, which the twin is
-    from concurrent.futures import _base
-    keep(_base.Future())
-
-
-@part
-def asynchronous():
-    import asyncio
-
-    async def sleeper(n):
-        local = [n]
-        await asyncio.sleep(1000)
-        return local
-
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    tasks = [loop.create_task(sleeper(i), name="task %d" % i) for i in range(5)]
-    future = loop.create_future()
-    future.add_done_callback(print)
-    done = loop.create_future()
-    done.set_result([1])
-    failed = loop.create_future()
-    failed.set_exception(ValueError([2]))
-    failed.exception()
-    loop.run_until_complete(asyncio.sleep(0))
-    tasks[0].cancel()
-    waiting = future.__await__()
-    next(waiting)
-    from asyncio import futures, tasks as tasks_module
-    KEEP.extend((loop, tasks, future, done, failed, waiting, asyncio.Lock(), asyncio.Event(), asyncio.Queue(),
-                 futures._PyFuture(loop=loop), loop.call_later(1000, print, [1])))
-    keep(tasks_module._PyTask(sleeper(9), loop=loop))
-
-
-@part
-def weak():
-    import weakref
-
-    class Thing:
-        def method(self):
-            return self
-    thing = Thing()
-    KEEP.extend((thing, weakref.ref(thing), weakref.ref(thing, print), weakref.proxy(thing), weakref.WeakMethod(thing.method),
-                 weakref.WeakSet([thing]), weakref.WeakKeyDictionary({thing: [1]}), weakref.WeakValueDictionary(a=thing),
-                 weakref.finalize(thing, print, [1])))
+    zoneinfo = optional("zoneinfo")
+    if zoneinfo:
+        import io
+        import struct
+        block = b"TZif2" + bytes(15) + struct.pack(">6l", 0, 0, 0, 0, 1, 4) + bytes(6) + b"UTC\0"
+        for rule in (b"UTC0", b"AAA3BBB,M3.2.0/2,M11.1.0/2", b"AAA3BBB,J60/2,300/2"):
+            keep(zoneinfo.ZoneInfo.from_file(io.BytesIO(block + block + b"\n" + rule + b"\n"), key="Made/Up"))
+        keep(datetime.datetime(2020, 1, 1, tzinfo=KEEP[-1]))
 
 
 @part
 def trees():
+    import io
     import xml.etree.ElementTree as et
     import xml.parsers.expat
     root = et.fromstring("<a x='1'>text<b>c</b>tail<d/><e/><f/><g/><h/></a>")
     parser = xml.parsers.expat.ParserCreate()
     parser.StartElementHandler = lambda *a: None
     parser.buffer_text = True
+    building = et.XMLPullParser(("start", "end", "comment"))
+    building.feed("<a x='1'><b>text<!-- c --></b>")
+    copy = et.Element("copy", {"x": "1"}, y="2")
+    copy.text, copy.tail = "text", ["tail"]
+    copy.extend(root)
+    del copy[0]
+    half = et.TreeBuilder(element_factory=lambda *a: et.Element(*a))
+    half.start("a", {})
+    half.data("x")
+    half.data("y")
+    external = xml.parsers.expat.ParserCreate(namespace_separator=" ", intern={})
+    external.CharacterDataHandler = lambda data: None
+    external.Parse("<a xmlns='n'><b>text", False)
+    KEEP.extend((building, copy, half, external, external.ExternalEntityParserCreate("context"), copy.iter("b"),
+                 copy.itertext(),
+                 iter(copy), et.Comment("c"), et.ProcessingInstruction("p"), et.QName("u", "t"), type("Sub",
+                 (et.Element,), {})("s"),
+                 et.iterparse(io.BytesIO(b"<a><b/></a>")), et.parse(io.BytesIO(b"<a/>"))))
+    next(KEEP[-2])
     KEEP.extend((root, et.ElementTree(root), et.TreeBuilder(), et.XMLParser(), root.iter(), root.iterfind("b"), parser,
                  et.Element("lonely"), et.XMLPullParser()))
     import csv
-    import io
     import json
     KEEP.extend((csv.reader(["a,b"]), csv.writer(io.StringIO()), csv.DictReader(["a,b"]), csv.get_dialect("excel"),
                  json.JSONDecoder(), json.JSONEncoder(), json.JSONEncoder(indent=1)))
-    from json import encoder
-    keep(encoder.c_make_encoder)
+    from json import encoder, scanner
+    KEEP.extend((encoder.c_make_encoder({}, repr, encoder.encode_basestring_ascii, None, ":", ",", False, False, True),
+                 scanner.c_make_scanner(json.JSONDecoder(object_hook=dict, parse_float=str))))
     import ast
     import symtable
-    KEEP.extend((ast.parse("a = [1, b.c]"), symtable.symtable("a = 1", "f", "exec")))
+    KEEP.extend((ast.AST(), ast.parse("a = [1, b.c]"), symtable.symtable("a = 1", "f", "exec")))
     import html.parser
     keep(html.parser.HTMLParser())
 
@@ -297,7 +221,24 @@ def serialised():
     unpickler = pickle.Unpickler(io.BytesIO(pickle.dumps([shared, shared])))
     unpickler.load()
     KEEP.extend((pickler, unpickler, pickler.memo, unpickler.memo, copyreg.dispatch_table))
-    keep(pickle.PickleBuffer(bytearray(b"x")))
+    KEEP.extend((pickle.PickleBuffer(bytearray(b"x")), pickle.Pickler(io.BytesIO(), protocol=5, buffer_callback=print),
+                 pickle.Unpickler(io.BytesIO(), buffers=[b"x"]), pickle._Pickler(io.BytesIO()),
+                 pickle._Unpickler(io.BytesIO())))
+
+    class Own(pickle.Pickler):
+        dispatch_table = {}
+
+        def persistent_id(self, o):
+            return None
+    own = Own(io.BytesIO())
+    own.dump([1, "x", ValueError([1])])
+    own.fast = True
+    half = pickle.Unpickler(io.BytesIO(pickle.dumps([1, [2]])[:-1]))
+    try:
+        half.load()
+    except (EOFError, pickle.UnpicklingError):
+        pass
+    KEEP.extend((own, half, type("Sub", (pickle.Unpickler,), {"find_class": lambda *a: list})(io.BytesIO())))
 
 
 @part
@@ -305,88 +246,49 @@ def digests():
     import hashlib
     import hmac
     import zlib
-    KEEP.extend((hashlib.sha256(b"x"), hashlib.md5(b"x"), hashlib.sha3_256(b"x"), hashlib.blake2b(b"x"), hashlib.blake2s(b"x"),
+    KEEP.extend((hashlib.sha256(b"x"), hashlib.md5(b"x"), hashlib.sha3_256(b"x"), hashlib.blake2b(b"x"),
+                 hashlib.blake2s(b"x"),
                  hashlib.shake_128(b"x"), hmac.new(b"k", b"m", "sha256"), zlib.compressobj(), zlib.decompressobj()))
+    for name in sorted(hashlib.algorithms_guaranteed):
+        keep(hashlib.new(name, b"x"))
+    for name in ("_md5", "_sha1", "_sha256", "_sha512", "_sha2", "_sha3", "_blake2"):
+        module = optional(name)
+        for constructor in sorted(hashlib.algorithms_guaranteed & set(dir(module))):
+            KEEP.extend((getattr(module, constructor)(b"x"), getattr(module, constructor)(b"x" * 10000)))
+    keyed = hashlib.blake2b(b"x", key=b"k", salt=b"s", person=b"p", digest_size=20)
+    keep(keyed.copy())
+    for module, function in (("_hashlib", "hmac_new"), ("_hmac", "new")):
+        if hasattr(optional(module), function):
+            keep(getattr(importlib.import_module(module), function)(b"k", b"m", "sha256"))
     import bz2
     import lzma
+    rest = zlib.decompressobj(zdict=b"dict")
+    packed = zlib.compressobj(zdict=b"dict")
+    rest.decompress(packed.compress(b"x" * 1000) + packed.flush() + b"unused")
+    KEEP.extend((rest, packed, zlib.compressobj(9).copy()))
+    if hasattr(zlib, "_ZlibDecompressor"):
+        keep(zlib._ZlibDecompressor())
+    fed = bz2.BZ2Decompressor()
+    fed.decompress(bz2.compress(b"x" * 1000) + b"unused")
+    slow = lzma.LZMADecompressor()
+    slow.decompress(lzma.compress(bytes(10000)), max_length=10)
+    KEEP.extend((fed, slow))
+    zstd = optional("compression.zstd")
+    if zstd:
+        words = zstd.ZstdDict(b"raw content" * 10, is_raw=True)
+        KEEP.extend((words, words.as_digested_dict, zstd.ZstdCompressor(zstd_dict=words), zstd.ZstdDecompressor(words)))
+        KEEP[-2].compress(b"x" * 1000)
+    import gzip
+    import io
+    import tarfile
+    import zipfile
+    KEEP.extend((gzip.GzipFile(fileobj=io.BytesIO(), mode="wb", mtime=0), zipfile.ZipFile(io.BytesIO(), "w"),
+                 tarfile.open(fileobj=io.BytesIO(), mode="w"), bz2.BZ2File(io.BytesIO(), "w"),
+                 lzma.LZMAFile(io.BytesIO(), "w")))
     KEEP.extend((bz2.BZ2Compressor(), bz2.BZ2Decompressor(), lzma.LZMACompressor(), lzma.LZMADecompressor()))
 
 
-@part
-def annotations():
-    import abc
-    import dataclasses
-    import enum
-    import types
-    import typing
-
-    class Abstract(abc.ABC):
-        @abc.abstractmethod
-        def method(self):
-            pass
-    Abstract.register(int)
-    isinstance(1, Abstract)
-
-    class Colour(enum.Enum):
-        RED = [1]
-        BLUE = [2]
-
-    class Flags(enum.IntFlag):
-        A = 1
-        B = 2
-
-    @dataclasses.dataclass
-    class Data:
-        a: int
-        b: typing.List[int] = dataclasses.field(default_factory=list)
-    T = typing.TypeVar("T", bound=int)
-
-    class Generic(typing.Generic[T]):
-        pass
-
-    class Protocol(typing.Protocol):
-        x: int
-    KEEP.extend((Abstract, Colour.RED, Flags.A | Flags.B, Data(1), T, Generic[int], Protocol, typing.Dict[str, int],
-                 typing.Union[int, str], typing.Optional[T], typing.Callable[[int], T], typing.NewType("N", int),
-                 typing.NamedTuple("NT", [("a", int)])(1), typing.TypedDict("TD", {"a": int}), typing.ForwardRef("x"),
-                 types.SimpleNamespace(a=[1]), types.DynamicClassAttribute(len)))
-    keep(types.GenericAlias(dict, (str, T)))
-    keep(typing.ParamSpec("P").args)
-    keep(int | str)
-    keep(typing.TypeVarTuple("Ts"))
-    exec("type Alias[K] = dict[K, int]\ndef generic[A, *B, **C](x: A) -> A: return x\nclass G[Z: int]: pass", globals())
-    KEEP.extend((globals()["Alias"], globals()["generic"], globals()["G"]))
-
-
-@part
-def newcomers():
-    keep(eval("ExceptionGroup('g', [ValueError(1), ExceptionGroup('h', [TypeError([2])])])"))
-    keep(eval("(lambda: (yield))()"))
-    keep(sys._getframe().f_locals)
-    import _interpreters
-    assert _interpreters
-
-
-def main():
-    def frames(n):
-        local = [n]
-        return frames(n - 1) if n else (sys._getframe(), local)
-    keep(frames(100))
-
-    def generator(n):
-        local = [n]
-        try:
-            yield from range(n)
-        finally:
-            local.clear()
-    g = generator(3)
-    next(g)
-    keep(g)
-
-
-main()
 print(*MISSING, sep="\n", file=sys.stderr)
 
 # classes that died meanwhile are keys of weak dicts, which notice in their own time
-import gc  # noqa: E402
 gc.collect()
