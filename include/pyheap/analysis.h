@@ -79,6 +79,35 @@ struct ph_err *ph_cycles_find(const struct ph_graph *g, const struct ph_cycles_o
 			      struct ph_cycles **ret);
 void ph_cycles_free(struct ph_cycles *c);
 
+/* ---- excess: references that are counted and not in the graph -------------------- */
+
+/* For each object its reference count less the counted references found to it, and
+ * who else is known to hold it. */
+struct ph_excess;
+#define PH_EXCESS_HOLDERS 8 /* listed of one object */
+
+/* Only the graph is looked at: nothing is explained yet. g is borrowed. */
+struct ph_err *ph_excess_compute(const struct ph_graph *g, struct ph_excess **ret);
+void ph_excess_free(struct ph_excess *e);
+/* The excess; less than 0: more references found than counted. False for objects
+ * whose references are not counted. */
+bool ph_excess_of(const struct ph_excess *e, uint32_t node, int64_t *ret);
+/* How much of it has no explanation yet. */
+uint32_t ph_excess_left(const struct ph_excess *e, uint32_t node);
+/* Explains one reference to the object at an address by the word at `at`, unless
+ * nothing is left to explain or that word has explained something before; one that
+ * was met in a search (scanned) must be none of an object's own references. The first
+ * explanation wins. The name is copied. 1: there is an object; 0: none; < 0: memory is out. */
+int ph_excess_claim(struct ph_excess *e, ph_addr object, ph_addr at, bool scanned, const char *name);
+/* Explains up to n references to a node, wherever they are. This and the next:
+ * false when memory is out. */
+bool ph_excess_claim_all(struct ph_excess *e, uint32_t node, uint64_t n, const char *name);
+/* Explains by references of objects whose references are not known exactly. */
+bool ph_excess_claim_inexact(struct ph_excess *e);
+/* The holders of a node's excess in the order they were believed; the last one is "C"
+ * when something is left. Returns their number; names are borrowed. */
+unsigned ph_excess_holders(struct ph_excess *e, uint32_t node, const char *names[PH_EXCESS_HOLDERS]);
+
 /* ---- diff ------------------------------------------------------------------------- */
 
 struct ph_type_value {

@@ -98,6 +98,8 @@ json_t *ph_report_cycles(const struct ph_report_meta *meta, const struct ph_grap
 json_t *ph_report_objects(const struct ph_report_meta *meta, const struct ph_graph *g);
 json_t *ph_report_object(const struct ph_report_meta *meta, const struct ph_graph *g, uint32_t node,
 			 bool refs);
+/* Adds an object's excess and its holders to its row; false when memory is out. */
+bool ph_report_object_roots(json_t *row, struct ph_excess *e, uint32_t node);
 
 struct ph_max_count {
 	const char *type;

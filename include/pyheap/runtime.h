@@ -98,6 +98,7 @@ enum ph_rootref_kind { PH_ROOTREF_LOCAL, PH_ROOTREF_MODULES, PH_ROOTREF_INTERP }
 /* A reference from outside the object graph. */
 struct ph_rootref {
 	ph_addr object;
+	ph_addr at;         /* the word that refers to it */
 	enum ph_rootref_kind kind;
 	bool borrowed;      /* a deferred or borrowed stack reference: holds no count */
 	ph_addr code;       /* LOCAL: the frame's code object, else 0 */
@@ -110,6 +111,43 @@ struct ph_rootrefs PH_VEC(struct ph_rootref);
  * interpreter state. The caller frees refs with ph_vec_free(). */
 struct ph_err *ph_runtime_roots(const struct ph_runtime *rt, struct ph_notes *notes,
 				struct ph_rootrefs *refs);
+/* "local rows in handler (app.py:12)", "sys.modules"; owned by the caller, NULL
+ * when memory is out. */
+char *ph_runtime_root_name(const struct ph_runtime *rt, const struct ph_rootref *ref);
+
+/* A word outside the object graph that may hold a counted reference, and whose it is. */
+struct ph_holder {
+	ph_addr object;   /* what the word refers to, if it is an object */
+	ph_addr at;       /* where the word is */
+	bool scanned;     /* found in a search of memory: may be another's word, or none */
+	const char *name; /* valid during the call */
+};
+/* 1: an object is there; 0: none; < 0: stop, memory is out. */
+typedef int ph_holder_fn(void *ctx, const struct ph_holder *holder);
+/* The interpreter's own holders, the most precise first: all that ph_runtime_roots()
+ * finds and that is counted, what atexit and the cache of attributes hold, temporaries
+ * of running frames, and every word of the interpreter's and the threads' states. */
+struct ph_err *ph_runtime_holders(const struct ph_runtime *rt, ph_holder_fn *fn, void *ctx);
+/* Those of C code: the states of modules, the static data of the program and its
+ * libraries, the threads' stacks; words that may refer to an object, each tried once. */
+struct ph_err *ph_runtime_c_holders(const struct ph_runtime *rt, ph_holder_fn *fn, void *ctx);
+/* The bytes of an object that its type adds to those of its builtin base (the one
+ * right below object, or object itself); false: none. */
+bool ph_runtime_own_part(const struct ph_runtime *rt, ph_addr type, uint32_t *ret_from, uint32_t *ret_to);
+/* Memory that may hold references, and whose it is. */
+struct ph_holder_span {
+	ph_addr start, end;
+	bool sure;        /* no word of it is an edge of the graph */
+	const char *name;
+};
+/* Its words, and those of memory that they lead to, as those of c_holders. *budget:
+ * bytes that may be looked at; less by those that were. */
+struct ph_err *ph_runtime_contents(const struct ph_runtime *rt, const struct ph_holder_span *span,
+				   uint64_t *budget, ph_holder_fn *fn, void *ctx);
+/* References to an object that no word holds: to a static type, to what is immortal,
+ * and the one that an object in static data begins with. *ret_n of them (at most);
+ * the holder's name, or NULL for none. */
+const char *ph_runtime_given(const struct ph_runtime *rt, ph_addr object, uint64_t *ret_n);
 
 /* ---- frames (3.11+: struct _PyInterpreterFrame) ------------------------------------ */
 

@@ -59,7 +59,7 @@ struct ph_options {
 	const char *sort, *format, *output, *exe, *sysroot, *debug_file, *pause, *color, *progress;
 	const char *type, *generation;
 	bool no_retained, json, force, low_memory, strict, values, quiet, verbose, bytes, no_header;
-	bool all, refs, help;
+	bool all, refs, roots, help;
 	struct PH_VEC(char *) owned; /* copies that max_count borrows */
 };
 struct ph_option {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* From marked objects to the graph: one sweep in address order fills all arrays;
  * then reference counts are compared with the references found. */
-#include <stdio.h>
 #include "build.h"
 
 static void build_free(struct ph_graph_priv *priv)
@@ -233,21 +232,6 @@ static struct ph_err *seeds_fill(struct fill *f)
 	return NULL;
 }
 
-static char *root_name(const struct ph_runtime *rt, const struct ph_rootref *r)
-{
-	char func[128], file[512];
-	if (r->kind != PH_ROOTREF_LOCAL)
-		return strdup(r->name);
-	ph_addr name = 0, filename = 0;
-	ph_mem_u64(rt->mem, r->code + ph_layout_off(rt->layout, PH_F_PyCode_co_name), &name);
-	ph_mem_u64(rt->mem, r->code + ph_layout_off(rt->layout, PH_F_PyCode_co_filename), &filename);
-	ph_py_str(rt, name, func, sizeof func);
-	ph_py_str(rt, filename, file, sizeof file);
-	const char *base = strrchr(file, '/');
-	return ph_asprintf("%s%s in %s (%s:%u)", r->name[0] ? "local " : "stack", r->name, func,
-			   base ? base + 1 : file, r->lineno);
-}
-
 static struct ph_err *roots_fill(struct fill *f)
 {
 	static const uint8_t kinds[] = {
@@ -265,7 +249,7 @@ static struct ph_err *roots_fill(struct fill *f)
 		uint32_t node = build_target(b, r->object);
 		if (!node)
 			continue;
-		char *name = root_name(b->rt, r);
+		char *name = ph_runtime_root_name(b->rt, r);
 		if (!name)
 			return ph_err_nomem();
 		g->roots[g->nroots++] = (struct ph_graph_root){ node, kinds[r->kind], name };

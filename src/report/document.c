@@ -230,3 +230,19 @@ json_t *ph_report_object(const struct ph_report_meta *meta, const struct ph_grap
 	json_decref(row);
 	return NULL;
 }
+
+bool ph_report_object_roots(json_t *row, struct ph_excess *e, uint32_t node)
+{
+	const char *names[PH_EXCESS_HOLDERS];
+	int64_t excess;
+	bool counted = ph_excess_of(e, node, &excess), ok;
+	unsigned n = ph_excess_holders(e, node, names);
+	json_t *holders = json_array();
+	ok = ph_document_put(row, "excess", counted ? json_integer(excess) : json_null());
+	for (unsigned i = 0; ok && i < n; i++)
+		ok = json_array_append_new(holders, ph_json_text(names[i])) == 0;
+	if (ok)
+		return ph_document_put(row, "held_by", holders);
+	json_decref(holders);
+	return false;
+}

@@ -88,8 +88,9 @@ static void csv_text(struct ph_render *r, const char *s)
 	ph_out_puts(r->out, "\"");
 }
 
-/* A list's strings joined with blanks: type names and addresses have none. */
-static void csv_list(struct ph_render *r, const json_t *list)
+/* A list's strings joined with blanks, or with semicolons where they have blanks
+ * themselves: type names and addresses have none, names of holders do. */
+static void csv_list(struct ph_render *r, const json_t *list, char separator)
 {
 	struct PH_VEC(char) joined = { 0 };
 	for (size_t i = 0; i < json_array_size(list); i++) {
@@ -98,7 +99,7 @@ static void csv_list(struct ph_render *r, const json_t *list)
 		if (!PH_VEC_RESERVE(&joined, n + 2))
 			goto nomem;
 		if (i)
-			joined.items[joined.n++] = ' ';
+			joined.items[joined.n++] = separator;
 		memcpy(joined.items + joined.n, s ? s : "", n);
 		joined.n += n;
 	}
@@ -112,12 +113,12 @@ nomem:
 	r->nomem = true;
 }
 
-static void csv_value(struct ph_render *r, const json_t *v)
+static void csv_value(struct ph_render *r, const json_t *v, char separator)
 {
 	if (json_is_string(v))
 		csv_text(r, json_string_value(v));
 	else if (json_is_array(v))
-		csv_list(r, v);
+		csv_list(r, v, separator);
 	else if (v && !json_is_null(v) && !json_is_object(v))
 		dump(r, v, 0);
 }
@@ -159,7 +160,7 @@ static void csv_head_cell(struct ph_render *r, const json_t *row, const char *pa
 
 static void csv_cell(struct ph_render *r, const json_t *row, const char *path)
 {
-	csv_value(r, ph_json_at(row, path));
+	csv_value(r, ph_json_at(row, path), strcmp(path, "held_by") ? ' ' : ';');
 }
 
 static void csv_begin(struct ph_render *r)

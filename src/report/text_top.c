@@ -149,6 +149,21 @@ static void put_refs(struct ph_render *r, const json_t *row, const char *key)
 	ph_out_puts(r->out, "\n");
 }
 
+/* "  excess 2: sys.modules; C" */
+static void put_roots(struct ph_render *r, const json_t *row)
+{
+	const json_t *held_by = json_object_get(row, "held_by");
+	char buf[PH_TEXT_NUMBER];
+	if (!ph_json_int(row, "excess"))
+		return;
+	ph_out_printf(r->out, "  excess %s", ph_text_count(buf, ph_json_int(row, "excess"), false));
+	for (size_t i = 0; i < json_array_size(held_by); i++) {
+		ph_out_puts(r->out, i ? "; " : ": ");
+		ph_text_put(r, json_string_value(json_array_get(held_by, i)));
+	}
+	ph_out_puts(r->out, "\n");
+}
+
 void ph_text_objects_row(struct ph_render *r, const json_t *row)
 {
 	char shallow[PH_TEXT_NUMBER], uncounted[PH_TEXT_NUMBER], refcount[PH_TEXT_NUMBER] = "immortal";
@@ -169,4 +184,5 @@ void ph_text_objects_row(struct ph_render *r, const json_t *row)
 			    json_is_true(json_object_get(row, "refs_exact")) ? "\n" : " (estimated)\n");
 	put_refs(r, row, "refs");
 	put_refs(r, row, "owned");
+	put_roots(r, row);
 }

@@ -12,7 +12,7 @@ static const char *const cycles_columns[] = {
 static const char *const diff_columns[] = { "type", VALUE_COLUMNS("delta."), VALUE_COLUMNS("values.#."), NULL };
 static const char *const objects_columns[] = {
 	"address", "type", "shallow_bytes", "uncounted_bytes", "refcount", "generation", "tracked",
-	"size_exact", "refs_exact", "refs", "owned", NULL,
+	"size_exact", "refs_exact", "refs", "owned", "excess", "held_by", NULL,
 };
 
 static const struct ph_view views[] = {

@@ -16,18 +16,24 @@ struct roots {
 };
 
 static struct ph_rootref *root_add(struct roots *r, enum ph_rootref_kind kind, ph_addr object,
-				   const char *name)
+				   ph_addr at, const char *name)
 {
 	static struct ph_rootref sink;
 	if (!object)
 		return &sink;
-	if (!PH_VEC_PUSH(r->refs, (struct ph_rootref){ .object = object, .kind = kind })) {
+	if (!PH_VEC_PUSH(r->refs, (struct ph_rootref){ .object = object, .at = at, .kind = kind })) {
 		r->nomem = true;
 		return &sink;
 	}
 	struct ph_rootref *ref = &r->refs->items[r->refs->n - 1];
 	snprintf(ref->name, sizeof ref->name, "%s", name);
 	return ref;
+}
+
+static void field_add(struct roots *r, enum ph_rootref_kind kind, ph_addr base, enum ph_field f,
+		      const char *name)
+{
+	root_add(r, kind, rt_field(r->rt, base, f), base + ph_layout_off(r->rt->layout, f), name);
 }
 
 /* ---- frames -------------------------------------------------------------------- */
@@ -43,13 +49,28 @@ static void frame_slots(struct roots *r, const struct ph_py_frame *f)
 		ph_addr object = ph_py_slot(rt, ph_load_u64(slots + 8 * i), &borrowed);
 		if (!object)
 			continue;
-		struct ph_rootref *ref = root_add(r, PH_ROOTREF_LOCAL, object, "");
+		struct ph_rootref *ref = root_add(r, PH_ROOTREF_LOCAL, object, f->slots + 8 * i, "");
 		ref->borrowed = borrowed;
 		ref->code = f->code;
 		ref->lineno = lineno;
 		if (i < f->nlocals)
 			ph_py_local_name(rt, f->code, i, ref->name, sizeof ref->name);
 	}
+}
+
+/* A frame's own references, besides its slots. */
+static void frame_fields(struct roots *r, const struct ph_py_frame *f)
+{
+	const struct ph_layout *l = r->rt->layout;
+	ph_addr at = f->address;
+	root_add(r, PH_ROOTREF_INTERP, f->code, at + ph_layout_off(l, PH_F_IFrame_executable),
+		 "code of a running frame")->borrowed = f->code_borrowed;
+	root_add(r, PH_ROOTREF_INTERP, f->func, at + ph_layout_off(l, PH_F_IFrame_func),
+		 "function of a running frame")->borrowed = f->func_borrowed;
+	root_add(r, PH_ROOTREF_INTERP, f->frame_obj, at + ph_layout_off(l, PH_F_IFrame_frame_obj),
+		 "running frame");
+	root_add(r, PH_ROOTREF_INTERP, f->f_locals, at + ph_layout_off(l, PH_F_IFrame_locals),
+		 "locals of a running frame");
 }
 
 static void interpreter_frames(struct roots *r, ph_addr iframe)
@@ -65,10 +86,7 @@ static void interpreter_frames(struct roots *r, ph_addr iframe)
 		if (f.owner > r->rt->layout->enums[PH_E_FRAME_OWNED_BY_FRAME_OBJECT].value)
 			continue;
 		frame_slots(r, &f);
-		root_add(r, PH_ROOTREF_INTERP, f.code, "code of a running frame")->borrowed = f.code_borrowed;
-		root_add(r, PH_ROOTREF_INTERP, f.func, "function of a running frame")->borrowed = f.func_borrowed;
-		root_add(r, PH_ROOTREF_INTERP, f.frame_obj, "running frame");
-		root_add(r, PH_ROOTREF_INTERP, f.f_locals, "locals of a running frame");
+		frame_fields(r, &f);
 	}
 	if (iframe)
 		ph_note(r->notes, PH_NOTE_BAD_LIST, iframe);
@@ -78,7 +96,7 @@ static void thread_frames(struct roots *r, ph_addr thread)
 {
 	const struct ph_runtime *rt = r->rt;
 	if (rt_has(rt, PH_F_PyFrame_f_localsplus)) { /* ≤3.10: frames are objects, linked by f_back */
-		root_add(r, PH_ROOTREF_INTERP, rt_field(rt, thread, PH_F_PyThread_frame), "running frame");
+		field_add(r, PH_ROOTREF_INTERP, thread, PH_F_PyThread_frame, "running frame");
 		return;
 	}
 	if (rt_has(rt, PH_F_PyThread_frame))
@@ -99,7 +117,7 @@ static void fields_add(struct roots *r, ph_addr base, const struct state_field *
 {
 	for (size_t i = 0; i < n; i++)
 		if (rt_has(r->rt, fields[i].field))
-			root_add(r, PH_ROOTREF_INTERP, rt_field(r->rt, base, fields[i].field), fields[i].name);
+			field_add(r, PH_ROOTREF_INTERP, base, fields[i].field, fields[i].name);
 }
 #define FIELDS_ADD(r, base, table) fields_add(r, base, table, sizeof(table) / sizeof *(table))
 
@@ -187,9 +205,21 @@ struct ph_err *ph_runtime_roots(const struct ph_runtime *rt, struct ph_notes *no
 	for (size_t i = 0; i < rt->ninterps; i++) {
 		ph_addr in = rt->interps[i].address;
 		threads_add(&r, rt_field(rt, in, PH_F_PyInterp_threads));
-		root_add(&r, PH_ROOTREF_MODULES, rt_field(rt, in, PH_F_PyInterp_modules), "sys.modules");
+		field_add(&r, PH_ROOTREF_MODULES, in, PH_F_PyInterp_modules, "sys.modules");
 		FIELDS_ADD(&r, in, interp_fields);
 		FIELDS_ADD(&r, rt->interps[i].gc, gc_fields);
 	}
 	return r.nomem ? ph_err_nomem() : NULL;
+}
+
+char *ph_runtime_root_name(const struct ph_runtime *rt, const struct ph_rootref *ref)
+{
+	char func[128] = "?", file[512] = "?";
+	if (ref->kind != PH_ROOTREF_LOCAL)
+		return strdup(ref->name);
+	ph_py_str(rt, rt_field(rt, ref->code, PH_F_PyCode_co_name), func, sizeof func);
+	ph_py_str(rt, rt_field(rt, ref->code, PH_F_PyCode_co_filename), file, sizeof file);
+	const char *base = strrchr(file, '/');
+	return ph_asprintf("%s%s in %s (%s:%u)", ref->name[0] ? "local " : "stack", ref->name, func,
+			   base ? base + 1 : file, ref->lineno);
 }

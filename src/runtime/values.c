@@ -294,3 +294,26 @@ void rt_learn_lookdict(struct ph_runtime *rt)
 	if (learn.str_type)
 		ph_runtime_tracked(rt, 0, &ignored, learn_from, &learn);
 }
+
+/* ---- counts that begin above what is referred to ------------------------------------ */
+
+#define INTERNED_IMMORTAL 2      /* ≤3.11: one reference more */
+#define LAID_OUT_COUNT 999999999u /* 3.11: of objects that the compiler laid out */
+#define TYPE_SUBCLASS (1u << 31)
+#define HEAPTYPE (1u << 9)
+
+const char *ph_runtime_given(const struct ph_runtime *rt, ph_addr object, uint64_t *ret_n)
+{
+	uint64_t count = rt_field(rt, object, PH_F_PyObject_ob_refcnt);
+	*ret_n = UINT64_MAX;
+	if (is_a(rt, object, TYPE_SUBCLASS) && !(rt_field(rt, object, PH_F_PyType_tp_flags) & HEAPTYPE))
+		return "static type";
+	if (rt->hexversion < 0x030c0000 && count > LAID_OUT_COUNT / 2)
+		return "immortal";
+	*ret_n = 1;
+	const uint8_t *o = rt->hexversion < 0x030c0000 && is_a(rt, object, SUBCLASS_STR)
+				   ? ph_mem_at(rt->mem, object, ph_layout_size(rt->layout, PH_S_PyASCII)) : NULL;
+	if (o && bits_of(o, rt->layout->field[PH_F_PyASCII_interned]) == INTERNED_IMMORTAL)
+		return "immortal";
+	return ph_target_module_at(rt->target, object) ? "static object" : NULL;
+}

@@ -1,0 +1,1 @@
+pyheap objects --roots -f jsonl in/new.json

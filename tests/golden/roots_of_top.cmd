@@ -1,0 +1,1 @@
+pyheap top --roots in/new.json

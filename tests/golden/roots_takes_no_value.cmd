@@ -1,0 +1,1 @@
+pyheap objects --roots=all 1
