@@ -72,6 +72,10 @@ check-matrix: install-check-deps ## compare object by object on every interprete
 	@$(MAKE) --no-print-directory all
 	@PYHEAP=$(BUILD)/pyheap $(PYTHON) tests/interpreters/matrix.py
 
+check-releases: install-check-deps ## the same on three of Debian's releases with one workload
+	@$(MAKE) --no-print-directory all
+	@PYHEAP=$(BUILD)/pyheap $(PYTHON) tests/interpreters/matrix.py --small
+
 asan: install-check-deps ## the same tests with address and undefined-behaviour sanitizers
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan CFLAGS="-O1 -g" SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" run-check
 
@@ -113,4 +117,4 @@ help: ## this list
 		/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all demo check check-matrix asan bench run-check install-demo-deps install-check-deps install uninstall clean format man help
+.PHONY: all demo check check-matrix check-releases asan bench run-check install-demo-deps install-check-deps install uninstall clean format man help
