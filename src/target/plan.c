@@ -14,6 +14,7 @@
 #define PAGE_PRESENT (1ull << 63)
 #define PAGE_SWAPPED (1ull << 62)
 #define PAGE_FILE (1ull << 61) /* of a file, or shared */
+#define PAGE_GUARD (1ull << 58) /* nobody can read it (Linux 6.15); glibc ends thread stacks with one */
 #define ENTRIES 32768          /* of one pread */
 
 /* PAGEMAP_SCAN of Linux 6.7, which older headers do not have: ranges instead of
@@ -29,11 +30,12 @@ struct scan_arg {
 #define SCAN_FILE (1u << 2)
 #define SCAN_PRESENT (1u << 3)
 #define SCAN_SWAPPED (1u << 4)
+#define SCAN_GUARD (1u << 8) /* Linux 6.15; these count as swapped out */
 #define RANGES 2048
 
 struct pages {
 	int fd;
-	bool no_scan;
+	bool no_scan, no_guard; /* what this kernel does not know */
 	bool (*found)(void *ctx, ph_addr start, ph_addr end); /* false = memory is out */
 	void *ctx;
 	union {
@@ -46,17 +48,22 @@ struct pages {
 static int scan_ioctl(struct pages *p, ph_addr *at, ph_addr end, bool of_files)
 {
 	while (*at < end) {
+		uint64_t without = (of_files ? 0 : SCAN_FILE) | (p->no_guard ? 0 : SCAN_GUARD);
 		struct scan_arg arg = {
 			.size = sizeof arg,
 			.start = *at,
 			.end = end,
 			.vec = (uintptr_t)p->buf.ranges,
 			.vec_len = RANGES,
-			.inverted = of_files ? 0 : SCAN_FILE,
-			.all_of = of_files ? 0 : SCAN_FILE,
+			.inverted = without,
+			.all_of = without,
 			.any_of = SCAN_PRESENT | SCAN_SWAPPED,
 		};
 		int n = ioctl(p->fd, SCAN, &arg);
+		if (n < 0 && errno == EINVAL && !p->no_guard) {
+			p->no_guard = true;
+			continue;
+		}
 		if (n < 0 || n > RANGES || arg.walk_end <= *at)
 			return -1;
 		for (int i = 0; i < n; i++)
@@ -77,7 +84,7 @@ static int scan_entries(struct pages *p, ph_addr start, ph_addr end, bool of_fil
 		n = (uint64_t)got / 8;
 		for (uint64_t i = 0; i < n; i++, at += PH_PAGE) {
 			uint64_t page = p->buf.entries[i];
-			if (!(page & (PAGE_PRESENT | PAGE_SWAPPED)) || (page & PAGE_FILE && !of_files))
+			if (!(page & (PAGE_PRESENT | PAGE_SWAPPED)) || page & PAGE_GUARD || (page & PAGE_FILE && !of_files))
 				continue;
 			if (!p->found(p->ctx, at, at + PH_PAGE))
 				return 0;

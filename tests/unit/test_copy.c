@@ -2,11 +2,13 @@
 /* Which pages of a child of ours are taken, and how pages that cannot be read are left
  * out. The child only sleeps. */
 #include <check.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "target/process_priv.h"
@@ -107,6 +109,20 @@ START_TEST(test_present_pages)
 	ck_assert_ptr_eq(ph_plan_find(&plan, (uintptr_t)area + P(8)), &plan.runs.items[2]);
 	ck_assert_ptr_null(ph_plan_find(&plan, (uintptr_t)area + P(AREA)));
 	ck_assert_ptr_null(ph_plan_find(&plan, (uintptr_t)area - 1));
+}
+END_TEST
+
+/* A guard page in the middle of a mapping, as at the end of a thread's stack: nobody can read it. */
+START_TEST(test_guard_page)
+{
+	area[P(4)] = area[P(5)] = area[P(6)] = 1;
+	if (madvise(area + P(5), P(1), 102 /* MADV_GUARD_INSTALL */) < 0)
+		ck_assert_int_eq(errno, EINVAL); /* before Linux 6.13 there are none */
+	bool guarded = process_vm_readv(getpid(), &(struct iovec){ (char[1]){ 0 }, 1 }, 1,
+					&(struct iovec){ area + P(5), 1 }, 1, 0) < 0;
+	start_child();
+	make_plan(child, mapping((uintptr_t)area, (uintptr_t)area + P(AREA)));
+	ck_assert_uint_eq(plan.target_bytes, guarded ? P(2) : P(3));
 }
 END_TEST
 
@@ -299,6 +315,7 @@ Suite *copy_suite(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_present_pages);
 	tcase_add_test(t, test_untouched);
+	tcase_add_test(t, test_guard_page);
 	tcase_add_test(t, test_no_pagemap);
 	tcase_add_test(t, test_what_is_never_taken);
 	tcase_add_test(t, test_bad_pages);
