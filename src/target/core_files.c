@@ -14,6 +14,7 @@
 /* Bounds for forged cores. */
 #define MAX_RUN 1024              /* mappings of one file */
 #define MAX_COMPARED (1u << 18)   /* pages of one file */
+#define MAX_LOOKED 4096           /* mappings, for the one with a file's first page */
 
 struct files {
 	struct ph_core *core;
@@ -40,6 +41,19 @@ static size_t read_own(void *ctx, ph_addr addr, void *buf, size_t n)
 	return n;
 }
 
+/* Where the file's first page is: mostly in the run; libffi maps one page of itself
+ * once more, elsewhere. */
+static const struct ph_mapping *first_page(const struct wanted *w)
+{
+	const struct ph_mappings *maps = &w->core->maps;
+	if (!w->maps->offset)
+		return w->maps;
+	for (size_t i = 0; i < maps->n && i < MAX_LOOKED; i++)
+		if (!maps->items[i].offset && !strcmp(maps->items[i].path, w->maps->path))
+			return &maps->items[i];
+	return NULL;
+}
+
 static void wanted_init(struct wanted *w, const struct ph_core *core, const struct ph_mapping *map)
 {
 	const struct ph_mapping *end = core->maps.items + core->maps.n;
@@ -47,8 +61,9 @@ static void wanted_init(struct wanted *w, const struct ph_core *core, const stru
 	*w = (struct wanted){ .core = core, .maps = map };
 	for (; map < end && w->n < MAX_RUN && !strcmp(map->path, w->maps->path); map++, w->n++)
 		w->is_main |= entry >= map->start && entry < map->end;
-	const void *p = ph_mem_at(core->own, w->maps->start, PH_PAGE);
-	struct ph_elf *image = p && !w->maps->offset ? ph_elf_from_image(p, PH_PAGE) : NULL;
+	const struct ph_mapping *first = first_page(w);
+	const void *p = first ? ph_mem_at(core->own, first->start, PH_PAGE) : NULL;
+	struct ph_elf *image = p ? ph_elf_from_image(p, PH_PAGE) : NULL;
 	if (image) {
 		w->is_elf = true;
 		ph_elf_build_id(image, w->build_id, &w->build_id_len);

@@ -110,13 +110,36 @@ def check_cut_off(path, directory):
     check("a core on standard input", r.returncode == 0, r.stderr)
 
 
+CALLBACK = """
+import ctypes, os, sys, threading
+keep = ctypes.CFUNCTYPE(ctypes.c_int)(lambda: 0)
+threading.Thread(target=sys.stdin.readline, daemon=True).start()
+print("ready", os.getpid(), flush=True)
+threading.Event().wait()
+"""
+
+
+def check_complete(name, python, directory):
+    """libffi maps a page of its code twice; new C libraries have guard pages in thread stacks."""
+    script = os.path.join(directory, "callback.py")
+    with open(script, "w") as f:
+        f.write(CALLBACK)
+    with Sample(python, script) as sample:
+        docs = {"live": report(results, "top", sample.pid), "gcore": report(results, "top", sample.gcore())}
+        docs["kernel core"] = report(results, "top", sample.kernel_core())
+    for what, doc in docs.items():
+        check(f"{name} {what}: nothing is missing", doc and doc["complete"], doc and doc["notes"])
+
+
 def main():
     import tempfile
     seed = int(os.environ.get("SEED", "1"))
     print(f"SEED={seed}")
     with tempfile.TemporaryDirectory() as directory:
         for python in interpreters():
-            check_collecting("collecting %d.%d.%d" % version_of(python), python, directory)
+            version = "%d.%d.%d" % version_of(python)
+            check_collecting("collecting " + version, python, directory)
+            check_complete("callback " + version, python, directory)
         with Sample(next(interpreters()), "cycles.py") as sample:
             check_damaged(directory, sample.gcore(), seed)
             kernel = sample.kernel_core()

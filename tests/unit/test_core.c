@@ -351,6 +351,29 @@ START_TEST(test_kernel)
 }
 END_TEST
 
+/* libffi maps a page of its code once more, far from the rest: it is the same file, though
+ * its first page, with the build-id, is not there. */
+START_TEST(test_page_of_its_own)
+{
+	struct spec s;
+	spec_init(&s);
+	memmove(s.files + 2, s.files, 3 * sizeof *s.files);
+	s.files[0] = s.files[3];
+	s.files[0].start = BASE - 0x100000;
+	s.files[0].end = BASE - 0x100000 + PAGE;
+	s.files[1] = s.files[0];
+	s.files[1].start += 0x10000;
+	s.files[1].end += 0x10000;
+	s.files[1].path = "/dev/zero";
+	s.nfiles = 5;
+	core_write(&s);
+	struct ph_target *t = open_with(NULL, NULL);
+	has(t, BASE - 0x100000, lib + 0x1000, PAGE);
+	ck_assert_uint_eq(notes.kind[PH_NOTE_MISSING_FILE].count, 0);
+	ph_target_close(t);
+}
+END_TEST
+
 /* gcore: offsets that are not page-aligned, units of one byte, no code segment. */
 START_TEST(test_gcore)
 {
@@ -766,6 +789,7 @@ Suite *core_suite(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, test_kernel);
+	tcase_add_test(tc, test_page_of_its_own);
 	tcase_add_test(tc, test_gcore);
 	tcase_add_test(tc, test_symbols);
 	tcase_add_test(tc, test_clean_data);
