@@ -248,7 +248,7 @@ struct ph_err *ph_plan_make(pid_t pid, const struct ph_mappings *maps,
 	snprintf(path, sizeof path, "/proc/%d/pagemap", (int)pid);
 	int fd ph_cleanup_close = open(path, O_RDONLY | O_CLOEXEC);
 	pages->fd = fd;
-	pages->no_scan = false;
+	pages->no_scan = pages->no_guard = false;
 	pages->found = found;
 	pages->ctx = &p;
 	struct ph_err *err = plan_all(&p, pages, maps);
