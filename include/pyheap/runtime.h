@@ -144,6 +144,8 @@ struct ph_holder_span {
  * bytes that may be looked at; less by those that were. */
 struct ph_err *ph_runtime_contents(const struct ph_runtime *rt, const struct ph_holder_span *span,
 				   uint64_t *budget, ph_holder_fn *fn, void *ctx);
+/* 3.11: objects that the compiler laid out (frozen modules' code) start with this count. */
+#define PH_FROZEN_COUNT 999999999u
 /* References to an object that no word holds: to a static type, to what is immortal,
  * and the one that an object in static data begins with. *ret_n of them (at most);
  * the holder's name, or NULL for none. */

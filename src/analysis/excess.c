@@ -108,6 +108,7 @@ static bool words_grow(struct ph_excess *e)
 /* No object is smaller that refers to others; of what is counted as its size more
  * may lie elsewhere, so that it may seem to reach into its neighbour. */
 #define OBJECT_MIN 48
+#define EDGES_LOOKED 1024 /* of one object; a long list must not be gone through for every word */
 
 /* Is the word one of an object that is known in full, or of one with an edge there? */
 static bool is_an_edge(const struct ph_graph *g, ph_addr at, uint32_t to)
@@ -126,7 +127,7 @@ static bool is_an_edge(const struct ph_graph *g, ph_addr at, uint32_t to)
 		return true;
 	uint64_t n;
 	const uint32_t *edges = ph_graph_edges(g, lo - 1, &n);
-	for (uint64_t i = 0; i < n; i++)
+	for (uint64_t i = 0; i < n && i < EDGES_LOOKED; i++)
 		if ((edges[i] & PH_EDGE_ID) == to)
 			return true;
 	return false;

@@ -137,6 +137,9 @@ struct ph_session {
 struct ph_err *ph_session_open(const struct ph_source *source, const struct ph_run *run,
 			       struct ph_session *ret);
 void ph_session_close(struct ph_session *s);
+/* Who holds the objects from outside the graph; to be freed with ph_excess_free(), also
+ * after an error. */
+struct ph_err *ph_cmd_roots(const struct ph_session *s, struct ph_excess **ret);
 /* The script's name (or "-c", "-m NAME") of an interpreter's command line; owned
  * by the caller, NULL when there is none. */
 char *ph_script_name(char *const *argv, size_t argc);

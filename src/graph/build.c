@@ -94,13 +94,10 @@ static bool sizes_fill(struct fill *f, uint32_t node, const struct ph_object *o)
 	return PH_VEC_PUSH(&f->big, (struct ph_big_size){ node, shallow, uncounted });
 }
 
-/* 3.11: objects that the compiler laid out (frozen modules' code) start with this
- * count, and refer to others without counting. */
-#define FROZEN_COUNT 999999999u
-
+/* What the compiler laid out refers to others without counting. */
 static bool is_frozen(const struct fill *f, uint32_t node)
 {
-	return !f->b->os->immortals && f->g->refcount[node] > FROZEN_COUNT / 2;
+	return !f->b->os->immortals && f->g->refcount[node] > PH_FROZEN_COUNT / 2;
 }
 
 static void edges_fill(struct fill *f, uint32_t node, const struct ph_object *o)

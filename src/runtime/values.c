@@ -298,7 +298,6 @@ void rt_learn_lookdict(struct ph_runtime *rt)
 /* ---- counts that begin above what is referred to ------------------------------------ */
 
 #define INTERNED_IMMORTAL 2      /* ≤3.11: one reference more */
-#define LAID_OUT_COUNT 999999999u /* 3.11: of objects that the compiler laid out */
 #define TYPE_SUBCLASS (1u << 31)
 #define HEAPTYPE (1u << 9)
 
@@ -308,7 +307,7 @@ const char *ph_runtime_given(const struct ph_runtime *rt, ph_addr object, uint64
 	*ret_n = UINT64_MAX;
 	if (is_a(rt, object, TYPE_SUBCLASS) && !(rt_field(rt, object, PH_F_PyType_tp_flags) & HEAPTYPE))
 		return "static type";
-	if (rt->hexversion < 0x030c0000 && count > LAID_OUT_COUNT / 2)
+	if (rt->hexversion < 0x030c0000 && count > PH_FROZEN_COUNT / 2)
 		return "immortal";
 	*ret_n = 1;
 	const uint8_t *o = rt->hexversion < 0x030c0000 && is_a(rt, object, SUBCLASS_STR)

@@ -14,7 +14,7 @@
 #define PAGE_PRESENT (1ull << 63)
 #define PAGE_SWAPPED (1ull << 62)
 #define PAGE_FILE (1ull << 61) /* of a file, or shared */
-#define PAGE_GUARD (1ull << 58) /* nobody can read it (Linux 6.15); glibc ends thread stacks with one */
+#define PAGE_GUARD (1ull << 58) /* nobody can read it; new C libraries end thread stacks with one */
 #define ENTRIES 32768          /* of one pread */
 
 /* PAGEMAP_SCAN of Linux 6.7, which older headers do not have: ranges instead of
@@ -30,7 +30,7 @@ struct scan_arg {
 #define SCAN_FILE (1u << 2)
 #define SCAN_PRESENT (1u << 3)
 #define SCAN_SWAPPED (1u << 4)
-#define SCAN_GUARD (1u << 8) /* Linux 6.15; these count as swapped out */
+#define SCAN_GUARD (1u << 8) /* newer still; such pages count as swapped out, too */
 #define RANGES 2048
 
 struct pages {
