@@ -16,22 +16,15 @@ import sys
 import tempfile
 import time
 
+from support import Results
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.abspath(os.environ.get("BUILD") or os.path.dirname(os.environ.get("PYHEAP", "build/pyheap")))
 CAPTURE = os.path.abspath(os.environ.get("CAPTURE", os.path.join(BUILD, "tests", "capture")))
 PYTHON = os.environ.get("PYTHON", "/usr/bin/python3")
 SIGKILLS = int(os.environ.get("SIGKILLS", "100"))
-passed = failed = 0
-
-
-def check(name, ok, detail=""):
-    global passed, failed
-    if ok:
-        passed += 1
-    else:
-        failed += 1
-        print(f"FAIL {name}: {detail}", flush=True)
-    return ok
+results = Results()
+check = results.check
 
 
 def until(what, seconds=5):
@@ -647,8 +640,7 @@ def main():
             test()
             if os.environ.get("VERBOSE"):
                 print(f"{name} {time.monotonic() - began:.1f} s", flush=True)
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed else 0
+    return results.finish()
 
 
 sys.exit(main())

@@ -14,18 +14,12 @@ import sys
 import tempfile
 import time
 
+from support import Results
+
 PYHEAP = os.path.abspath(os.environ.get("PYHEAP", "build/pyheap"))
 PYTHON = os.environ.get("PYTHON", "/usr/bin/python3")
-passed = failed = 0
-
-
-def check(name, ok, detail=""):
-    global passed, failed
-    if ok:
-        passed += 1
-    else:
-        failed += 1
-        print(f"FAIL {name} {detail}", flush=True)
+results = Results()
+check = results.check
 
 
 class Target:
@@ -357,8 +351,7 @@ def main():
     test_low_memory()
     test_cgroup()
     test_sigkill(int(os.environ.get("SIGKILLS", "100")))
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed else 0
+    return results.finish()
 
 
 sys.exit(main())

@@ -25,27 +25,7 @@ import typing
 import weakref
 import xml.etree.ElementTree
 
-KEEP = []
-keep = KEEP.append
-VERSION = sys.version_info[:2]
-
-
-def part(function):
-    function()
-
-
-class Key:
-    """One that is equal to none, of a hash that all have."""
-    def __hash__(self):
-        return 5
-
-
-class Text(str):
-    pass
-
-
-def nothing(*args):
-    return None
+from parts import KEEP, keep, Key, nothing, part, Text, VERSION
 
 
 # ---- classes: every set of slots over every builtin -----------------------------------

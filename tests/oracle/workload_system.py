@@ -7,22 +7,9 @@ import os
 import sys
 import warnings
 
-KEEP, MISSING = [], []
-keep = KEEP.append
-VERSION = sys.version_info[:2]
+from parts import KEEP, keep, MISSING, optional, part, VERSION
+
 warnings.simplefilter("ignore")
-
-
-def optional(name):
-    """The module, or None where this version or build has none."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        MISSING.append(str(error))
-
-
-def part(function):
-    function()
 
 
 @part

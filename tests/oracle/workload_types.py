@@ -15,13 +15,7 @@ import sys
 import types
 import typing
 
-KEEP = []
-keep = KEEP.append
-VERSION = sys.version_info[:2]
-
-
-def part(function):
-    function()
+from parts import KEEP, keep, Key, nothing, part, Text, VERSION
 
 
 def execute(since, code):
@@ -31,20 +25,6 @@ def execute(since, code):
         names = {"KEEP": KEEP, "keep": keep, "__name__": "executed"}
         exec(code, names)
         keep(names)
-
-
-class Key:
-    """One that is equal to none, of a hash that all have."""
-    def __hash__(self):
-        return 5
-
-
-class Text(str):
-    pass
-
-
-def nothing(*args):
-    return None
 
 
 # ---- texts, numbers, interning -------------------------------------------------------------
