@@ -91,6 +91,10 @@ bool ph_module_section(const struct ph_module *module, const char *name, ph_addr
 /* Bytes of the file at a target address, for read-only data that may not have
  * been captured yet (Py_Version before the stop); NULL when not there. */
 const void *ph_module_bytes(const struct ph_module *module, ph_addr addr, size_t n);
+/* The i-th range of code, in whole pages, and its bytes in our private mapping of the
+ * module's file, which may be made executable; false when there are no more. */
+bool ph_module_code(const struct ph_module *module, size_t i, ph_addr *ret_addr, uint64_t *ret_n,
+		    const uint8_t **ret_bytes);
 /* The module whose mappings hold addr, or NULL. */
 const struct ph_module *ph_target_module_at(const struct ph_target *target, ph_addr addr);
 /* Build-id in hex, owned by the caller; NULL when there is none. */

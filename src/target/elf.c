@@ -227,6 +227,21 @@ void ph_elf_span(const struct ph_elf *elf, uint64_t *ret_start, uint64_t *ret_en
 	*ret_end = end;
 }
 
+bool ph_elf_code(const struct ph_elf *elf, size_t i, uint64_t *ret_addr, uint64_t *ret_offset,
+		 uint64_t *ret_n)
+{
+	for (size_t k = 0; k < elf->segments.n; k++) {
+		const Elf64_Phdr *ph = &elf->segments.items[k];
+		if (ph->p_type != PT_LOAD || !(ph->p_flags & PF_X) || i--)
+			continue;
+		*ret_addr = ph->p_vaddr & -PH_PAGE;
+		*ret_offset = ph->p_offset & -PH_PAGE;
+		*ret_n = page_up(ph->p_vaddr + ph->p_filesz) - *ret_addr;
+		return true;
+	}
+	return false;
+}
+
 /* The PT_LOAD whose memory holds [addr, addr + n), or NULL. */
 static const Elf64_Phdr *load_at(const struct ph_elf *elf, uint64_t addr, uint64_t n)
 {

@@ -311,6 +311,21 @@ const void *ph_module_bytes(const struct ph_module *module, ph_addr addr, size_t
 	return module->elf ? ph_elf_bytes_at(module->elf, addr - module->bias, n) : NULL;
 }
 
+bool ph_module_code(const struct ph_module *module, size_t i, ph_addr *ret_addr, uint64_t *ret_n,
+		    const uint8_t **ret_bytes)
+{
+	uint64_t addr, offset;
+	/* what the file does not have is left out, as everywhere */
+	while (module->elf && ph_elf_code(module->elf, i, &addr, &offset, ret_n)) {
+		*ret_addr = addr + module->bias;
+		*ret_bytes = ph_elf_file_bytes(module->elf, offset, *ret_n);
+		if (*ret_bytes)
+			return true;
+		i++;
+	}
+	return false;
+}
+
 char *ph_module_build_id(const struct ph_module *module)
 {
 	if (!module->build_id_len)

@@ -94,6 +94,10 @@ bool ph_elf_section(const struct ph_elf *elf, const char *name, uint64_t *ret_ad
 		    uint64_t *ret_size);
 /* Bytes of the file at an ELF address; NULL when not in one PT_LOAD's file part. */
 const uint8_t *ph_elf_bytes_at(const struct ph_elf *elf, uint64_t addr, uint64_t n);
+/* The i-th PT_LOAD that is PF_X, in whole pages: ELF address and file offset; false
+ * when there are no more. */
+bool ph_elf_code(const struct ph_elf *elf, size_t i, uint64_t *ret_addr, uint64_t *ret_offset,
+		 uint64_t *ret_n);
 /* Program headers and notes of a file's first n bytes as they lie in the target's
  * memory, borrowed until ph_elf_free(); NULL when it is not such a file. */
 struct ph_elf *ph_elf_from_image(const void *image, size_t n);
