@@ -35,6 +35,17 @@ void ph_runtime_free(struct ph_runtime *rt);
 /* "3.11.2", "3.14.0rc1" */
 void ph_runtime_version(const struct ph_runtime *rt, char buf[32]);
 
+/* Who holds the GIL, and what running the target's code on a copy needs of it.
+ * 0 = nobody, or not known. */
+struct ph_gil {
+	ph_addr holder;      /* the thread state that holds it */
+	ph_addr main_thread; /* that of the main thread */
+	ph_addr storage;     /* base of the thread-local storage of the holder, else of the main thread */
+	ph_addr current;     /* up to 3.11: where the pointer to the holder is */
+	ph_addr locked;      /* where the GIL's own word is: an int */
+};
+void ph_runtime_gil(const struct ph_runtime *rt, struct ph_gil *ret);
+
 /* ---- builtin values, for names --------------------------------------------- */
 
 /* A str object's text as UTF-8, at most max − 1 bytes and NUL-terminated; cut
