@@ -30,6 +30,16 @@ say = $(if $(V),,@echo "  $(1)";)
 
 all: $(BUILD)/pyheap ## build pyheap; says which packages are missing
 
+# the sealed child of replay: freestanding, at an address of its own, embedded as it is
+CHILD_CFLAGS = -O2 -g -std=gnu11 -D_GNU_SOURCE -Iinclude -Wall -Wextra -ffreestanding -fpie -fvisibility=hidden \
+	-fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables -mgeneral-regs-only
+$(BUILD)/child.bin: src/replay/child/child.c $(wildcard src/replay/child/*.h src/replay/child/*.lds) include/pyheap/replay.h | $(BUILD)/deps
+	$(call say,CC $@) $(CC) $(CHILD_CFLAGS) -nostdlib -static -Wl,-T,src/replay/child/child.lds,--build-id=none,-z,noexecstack \
+		-o $(BUILD)/child.elf $<
+	$(Q)objcopy -O binary -j .text -j .data $(BUILD)/child.elf $@
+$(BUILD)/src/replay/image.o: $(BUILD)/child.bin
+$(BUILD)/src/replay/image.o: PH_CFLAGS += -DPYHEAP_CHILD='"$(BUILD)/child.bin"'
+
 $(BUILD)/pyheap: $(BUILD)/src/main.o $(LIB)
 	$(call say,LD $@) $(CC) $(LDFLAGS) $(SAN) -o $@ $^ $(LIBS)
 

@@ -32,7 +32,11 @@ for dir in src/*/; do
 		*) ok 1 "src/$stage may not include <pyheap/$header.h>" ;;
 		esac
 	done
-	foreign=$(grep -lE '^#include "(\.\./|[a-z]+/)' "$dir"*.c "$dir"*.h 2>/dev/null)
+	foreign=$(grep -lE '^#include "(\.\./|[a-z]+/)' "$dir"*.c "$dir"*.h 2>/dev/null | while read -r file; do
+		grep -oE '^#include "(\.\.|[a-z]+)/' "$file" | cut -d'"' -f2 | while read -r folder; do
+			[ "$folder" != ../ ] && [ -d "$dir$folder" ] || echo "$file"
+		done
+	done)
 	[ -z "$foreign" ]
 	ok $? "private headers of other stages in: $foreign"
 done

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* All that depends on the machine: system calls, contexts of signals, calling with a
+ * way back. Another machine is another file like this. */
+#ifndef REPLAY_ARCH_H
+#define REPLAY_ARCH_H
+
+#include <asm/unistd.h>
+#include <linux/audit.h>
+#include <stdint.h>
+
+#define ARCH_AUDIT AUDIT_ARCH_X86_64
+
+static inline long sys6(long n, long a, long b, long c, long d, long e, long f)
+{
+	register long r10 __asm__("r10") = d;
+	register long r8 __asm__("r8") = e;
+	register long r9 __asm__("r9") = f;
+	long ret;
+	__asm__ volatile("syscall"
+			 : "=a"(ret)
+			 : "a"(n), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+			 : "rcx", "r11", "memory");
+	return ret;
+}
+
+#define ARCH_SET_FS 0x1002
+static inline long arch_set_thread(uint64_t base)
+{
+	return sys6(__NR_arch_prctl, ARCH_SET_FS, (long)base, 0, 0, 0, 0);
+}
+
+/* struct sigaction of the kernel, and its ucontext as far as it is needed. */
+struct arch_sigaction {
+	void (*handler)(int, void *, void *);
+	unsigned long flags;
+	void (*restorer)(void);
+	uint64_t mask;
+};
+#define ARCH_SA_FLAGS (0x4 /* SIGINFO */ | 0x08000000 /* ONSTACK */ | 0x04000000 /* RESTORER */)
+
+enum { GREG_RSP = 15, GREG_RIP = 16, GREG_EFL = 17, GREG_RAX = 13 };
+struct arch_ucontext {
+	uint64_t flags, link, ss_sp, ss_flags, ss_size;
+	uint64_t gregs[23];
+};
+
+#pragma GCC visibility push(hidden)
+
+/* Where a call that failed comes back to. */
+struct arch_way_back {
+	uint64_t sp, ip;
+} arch_back;
+
+/* Calls f(a, b, c) on the stack that ends at `stack` and returns its result, or 0 when a
+ * signal handler has sent it back with arch_go_back(). */
+uint64_t arch_call(uint64_t f, uint64_t a, uint64_t b, uint64_t c, uint64_t stack);
+void arch_restore(void); /* rt_sigreturn */
+
+#pragma GCC visibility pop
+
+__asm__(".text\n"
+	".type arch_call, @function\n"
+	"arch_call:\n"
+	"	push %rbp\n	push %rbx\n	push %r12\n	push %r13\n	push %r14\n	push %r15\n"
+	"	mov %rsp, arch_back(%rip)\n"
+	"	lea 1f(%rip), %rax\n"
+	"	mov %rax, arch_back + 8(%rip)\n"
+	"	mov %r8, %rsp\n"
+	"	mov %rdi, %rax\n"
+	"	mov %rsi, %rdi\n"
+	"	mov %rdx, %rsi\n"
+	"	mov %rcx, %rdx\n"
+	"	call *%rax\n"
+	"	mov arch_back(%rip), %rsp\n"
+	"1:	cld\n"
+	"	pop %r15\n	pop %r14\n	pop %r13\n	pop %r12\n	pop %rbx\n	pop %rbp\n"
+	"	ret\n"
+	".type arch_restore, @function\n"
+	"arch_restore:\n"
+	"	mov $15, %eax\n"
+	"	syscall\n"
+	"	hlt\n");
+
+/* Makes the interrupted arch_call() return 0. */
+static inline void arch_go_back(struct arch_ucontext *uc)
+{
+	uc->gregs[GREG_RSP] = arch_back.sp;
+	uc->gregs[GREG_RIP] = arch_back.ip;
+	uc->gregs[GREG_EFL] &= ~0x40500ull; /* no single steps, no backwards strings, no alignment checks */
+	uc->gregs[GREG_RAX] = 0;
+}
+
+#endif

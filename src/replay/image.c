@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The child's code, inside pyheap: no file is needed to start it. */
+__asm__(".section .rodata\n"
+	".balign 16\n"
+	".global ph_replay_image, ph_replay_image_end\n"
+	"ph_replay_image:\n"
+	"	.incbin \"" PYHEAP_CHILD "\"\n"
+	"ph_replay_image_end:\n"
+	".previous\n");
