@@ -34,6 +34,9 @@ struct ph_graph_type {
 	uint8_t cls;              /* enum ph_type_class */
 	bool weakrefable;         /* instances can be weakly referenced */
 	bool heap;                /* a heap type (Python class or from a C module) */
+	uint64_t refs_differ, sizes_differ; /* objects whose own code says something else (verify) … */
+	ph_addr differs_at;       /* … and the first of them */
+	bool whole;               /* all that its instances hold is known, what they do not visit, too */
 };
 
 enum ph_root_kind {
@@ -86,11 +89,12 @@ struct ph_graph {
 };
 
 struct ph_runtime;
+struct ph_objects_options;
 /* Reads every object of a captured target: the tracked ones from the gc lists,
- * all others through references. rt is borrowed and must outlive the graph
- * (labels are read on demand). */
-struct ph_err *ph_graph_build(const struct ph_runtime *rt, struct ph_notes *notes,
-			      struct ph_graph **ret);
+ * all others through references. rt and options (or NULL, see object.h) are borrowed
+ * and must outlive the graph (labels are read on demand). */
+struct ph_err *ph_graph_build(const struct ph_runtime *rt, struct ph_objects_options *options,
+			      struct ph_notes *notes, struct ph_graph **ret);
 void ph_graph_free(struct ph_graph *g);
 
 /* Edges of a node, node 0's included; *ret_n of them. Borrowed. */
@@ -124,6 +128,11 @@ static inline uint64_t ph_graph_bytes(const struct ph_graph *g, uint32_t node)
 static inline int ph_graph_generation(const struct ph_graph *g, uint32_t node)
 {
 	return (g->flags[node] & PH_NODE_GEN_MASK) >> PH_NODE_GEN_SHIFT;
+}
+/* Whether all that it holds is in the graph. */
+static inline bool ph_graph_whole(const struct ph_graph *g, uint32_t node)
+{
+	return g->flags[node] & PH_NODE_REFS_EXACT && g->types[g->type[node]].whole;
 }
 /* Node of an address, 0 when no object starts there. */
 uint32_t ph_graph_find(const struct ph_graph *g, ph_addr address);

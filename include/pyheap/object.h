@@ -6,6 +6,8 @@
 #include <pyheap/label.h>
 #include <pyheap/runtime.h>
 
+struct ph_replay;
+
 /* ---- references ------------------------------------------------------------- */
 
 /* One reference: the target's address and flags in the bits above it. */
@@ -51,6 +53,7 @@ struct ph_type {
 	struct ph_type *base;
 	bool heap, have_gc, weakrefable;
 	ph_addr traverse;        /* tp_traverse */
+	ph_addr is_gc;           /* tp_is_gc */
 	bool python_class;       /* made by a class statement (or type()) */
 
 	/* references */
@@ -65,15 +68,21 @@ struct ph_type {
 	size_t nmembers;
 	ph_addr cached_keys;         /* ht_cached_keys, 0 = none */
 	bool leaf;                   /* instances never refer to anything but their type */
-	bool refs_exact;
+	bool refs_exact;             /* a reader tells all that its tp_traverse visits (or it has none), … */
+	bool whole;                  /* … and what it holds beside that */
 	bool structseq;
 	uint32_t structseq_fields;
 
 	/* size */
 	uint8_t cls;                 /* enum ph_type_class of its instances */
 	const struct ph_kind *sizer; /* kind of the type whose C __sizeof__ applies; NULL = unknown */
+	ph_addr sizeof_method;       /* its C function, 0 = not known */
 	bool python_sizeof;          /* a Python-level __sizeof__ was passed over */
 	uint32_t pre;                /* bytes before the object that sys.getsizeof adds */
+
+	/* ph_objects_verify(): objects whose own code says something else, the first of them */
+	uint64_t refs_differ, sizes_differ;
+	ph_addr differs_at;
 	struct ph_type *next;        /* all types of the ph_objects, by id */
 };
 
@@ -86,7 +95,18 @@ enum ph_dict_mode {
 
 /* ---- objects -------------------------------------------------------------------- */
 
+/* What the objects' own code may be used for (replay.h). */
+struct ph_objects_options {
+	bool replay;           /* asked where there is no reader */
+	bool separate;         /* a fresh child for the code of each file */
+	bool verify;           /* asked for everything, and compared with what the readers read */
+	uint64_t verified;     /* out: answers compared */
+	struct ph_err *refused; /* out: why it was not possible, when it was needed; owned by the caller */
+};
+
 struct ph_objects {
+	struct ph_objects_options *options; /* borrowed; NULL = no replay */
+	struct ph_replayed *replayed;    /* what the objects' own code has told; replayed.c */
 	const struct ph_runtime *rt;     /* borrowed */
 	const struct ph_mem *mem;
 	const struct ph_layout *layout;
@@ -105,8 +125,9 @@ struct ph_objects {
 	bool nomem;
 };
 
-struct ph_err *ph_objects_open(const struct ph_runtime *rt, struct ph_notes *notes,
-			       struct ph_objects **ret);
+/* options: borrowed until close, or NULL. */
+struct ph_err *ph_objects_open(const struct ph_runtime *rt, struct ph_objects_options *options,
+			       struct ph_notes *notes, struct ph_objects **ret);
 void ph_objects_close(struct ph_objects *os);
 
 /* The dict of interned strings of an interpreter, which holds no counts; 0 = none of its
@@ -144,6 +165,15 @@ bool ph_object_refs(struct ph_objects *os, const struct ph_object *o, struct ph_
 /* sys.getsizeof and the bytes it leaves out; false when not known exactly. */
 bool ph_object_size(struct ph_objects *os, const struct ph_object *o, uint64_t *ret_shallow,
 		    uint64_t *ret_uncounted);
+/* Whether the own code of an object of this type is needed for its size or its references,
+ * which could not be read (unread), and is to be asked. */
+bool ph_object_wants_replay(const struct ph_objects *os, const struct ph_type *type, bool unread);
+/* Runs the objects' own code; what it tells is what ph_object_refs() and _size() give
+ * from then on. Objects whose code fails stay as they are. */
+struct ph_err *ph_objects_replay(struct ph_objects *os, const ph_addr *addrs, size_t n);
+/* Asks the own code of objects that our readers read, and compares its answers: see
+ * struct ph_type. */
+struct ph_err *ph_objects_verify(struct ph_objects *os, const ph_addr *addrs, size_t n, uint64_t *ret_answers);
 /* Reference count; *ret_immortal where the interpreter does not count. */
 uint64_t ph_object_refcount(struct ph_objects *os, const struct ph_object *o, bool *ret_immortal);
 /* On a gc list? */

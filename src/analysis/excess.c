@@ -123,7 +123,7 @@ static bool is_an_edge(const struct ph_graph *g, ph_addr at, uint32_t to)
 	}
 	if (lo == 1 || at - g->address[lo - 1] >= ph_graph_shallow(g, lo - 1))
 		return false;
-	if (at - g->address[lo - 1] < OBJECT_MIN && g->flags[lo - 1] & PH_NODE_REFS_EXACT)
+	if (at - g->address[lo - 1] < OBJECT_MIN && ph_graph_whole(g, lo - 1))
 		return true;
 	uint64_t n;
 	const uint32_t *edges = ph_graph_edges(g, lo - 1, &n);
@@ -176,14 +176,14 @@ bool ph_excess_claim_all(struct ph_excess *e, uint32_t node, uint64_t n, const c
 	return true;
 }
 
-bool ph_excess_claim_inexact(struct ph_excess *e)
+bool ph_excess_claim_found(struct ph_excess *e)
 {
 	const struct ph_graph *g = e->g;
 	for (uint32_t node = 1; node < g->n; node++) {
 		uint64_t n;
 		const uint32_t *edges = ph_graph_edges(g, node, &n);
 		/* the states of modules are gone through by name */
-		if (g->flags[node] & PH_NODE_REFS_EXACT || !strcmp(g->types[g->type[node]].name, "module"))
+		if (ph_graph_whole(g, node) || !strcmp(g->types[g->type[node]].name, "module"))
 			continue;
 		for (uint64_t i = 0; i < n; i++) {
 			uint32_t to = edges[i] & PH_EDGE_ID;

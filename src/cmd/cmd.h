@@ -6,6 +6,7 @@
 
 #include <pyheap/graph.h>
 #include <pyheap/layout.h>
+#include <pyheap/object.h>
 #include <pyheap/report.h>
 #include <pyheap/runtime.h>
 #include <pyheap/target.h>
@@ -29,7 +30,8 @@ enum ph_option_id {
 /* … and those that read a target. */
 #define PH_TAKES_TARGET \
 	(PH_TAKES(EXE) | PH_TAKES(SYSROOT) | PH_TAKES(DEBUG_FILE) | PH_TAKES(PAUSE) | \
-	 PH_TAKES(LOW_MEMORY) | PH_TAKES(STOP_TIMEOUT) | PH_TAKES(PROGRESS) | PH_TAKES(VERBOSE))
+	 PH_TAKES(LOW_MEMORY) | PH_TAKES(STOP_TIMEOUT) | PH_TAKES(EXEC) | PH_TAKES(NO_EXEC) | PH_TAKES(VERIFY) | \
+	 PH_TAKES(PROGRESS) | PH_TAKES(VERBOSE))
 
 enum ph_option_kind {
 	PH_OPTION_FLAG,    /* bool */
@@ -59,7 +61,7 @@ struct ph_options {
 	const char *sort, *format, *output, *exe, *sysroot, *debug_file, *pause, *color, *progress;
 	const char *type, *generation;
 	bool no_retained, json, force, low_memory, strict, values, quiet, verbose, bytes, no_header;
-	bool all, refs, roots, help;
+	bool all, refs, roots, exec, no_exec, verify, help;
 	struct PH_VEC(char *) owned; /* copies that max_count borrows */
 };
 struct ph_option {
@@ -127,6 +129,7 @@ struct ph_session {
 	struct ph_target *target;
 	struct ph_layout *layout;
 	struct ph_runtime *rt;
+	struct ph_objects_options replay;
 	struct ph_graph *graph;
 	struct ph_report_meta meta;
 	char version[32];

@@ -28,7 +28,7 @@ static bool has_own_part(const struct ph_session *s, uint32_t node, uint32_t fro
 	const struct ph_graph_type *t = &s->graph->types[s->graph->type[node]];
 	if (!strcmp(t->name, "module"))
 		return false;
-	return !(s->graph->flags[node] & PH_NODE_REFS_EXACT) ||
+	return !ph_graph_whole(s->graph, node) ||
 	       (from > ph_layout_size(s->layout, PH_S_PyObject) && !t->heap);
 }
 
@@ -50,7 +50,7 @@ static struct ph_err *claim_contents(const struct ph_session *s, struct ph_exces
 			continue;
 		snprintf(name, sizeof name, "contents of %s", g->types[g->type[node]].name);
 		struct ph_holder_span span = { .start = g->address[node] + p.from, .end = g->address[node] + p.to,
-					       .sure = g->flags[node] & PH_NODE_REFS_EXACT, .name = name };
+					       .sure = ph_graph_whole(g, node), .name = name };
 		err = ph_runtime_contents(s->rt, &span, &budget, claim, e);
 	}
 	return err;
@@ -62,7 +62,7 @@ struct ph_err *ph_cmd_roots(const struct ph_session *s, struct ph_excess **ret)
 	struct ph_err *err = ph_excess_compute(s->graph, ret);
 	if (!err)
 		err = ph_runtime_holders(s->rt, claim, *ret);
-	if (!err && (!claim_given(s, *ret) || !ph_excess_claim_inexact(*ret)))
+	if (!err && (!claim_given(s, *ret) || !ph_excess_claim_found(*ret)))
 		err = ph_err_nomem();
 	if (!err)
 		err = claim_contents(s, *ret);

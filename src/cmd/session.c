@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The way from TARGET to a graph: the one function that walks all stages. */
 #include <elf.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 #include "cmd.h"
 
 #define COLLECTING_TRIES 5         /* captures while the collector is at work */
@@ -91,10 +93,59 @@ static void fill_meta(const struct ph_source *source, struct ph_session *s)
 	};
 }
 
+/* Code of a core that somebody else has written is run only when asked for. */
+static struct ph_objects_options replay_options(const struct ph_source *source, const struct ph_options *opt,
+						const struct ph_target *target)
+{
+	struct stat st;
+	bool own = target->kind == PH_TARGET_PROCESS ||
+		   (!source->is_stdin && !stat(source->path, &st) && st.st_uid == geteuid());
+	return (struct ph_objects_options){
+		.replay = !opt->no_exec && (own || opt->exec || opt->verify),
+		.separate = !own,
+		.verify = opt->verify,
+	};
+}
+
+static void say_differences(const struct ph_run *run, const struct ph_session *s)
+{
+	uint64_t n = 0;
+	for (uint32_t i = 0; i < s->graph->ntypes; i++) {
+		const struct ph_graph_type *t = &s->graph->types[i];
+		if (!t->differs_at)
+			continue;
+		n += t->refs_differ + t->sizes_differ;
+		ph_messages_say(run->messages, "verify: %s: %llu with other references, %llu with another size, the "
+				"first at 0x%llx", t->name, (unsigned long long)t->refs_differ,
+				(unsigned long long)t->sizes_differ, (unsigned long long)t->differs_at);
+	}
+	ph_messages_say(run->messages, "verify: %llu answers of the objects' own code compared, %llu differ",
+			(unsigned long long)s->replay.verified, (unsigned long long)n);
+}
+
+/* What was not possible, and what came of it. */
+static struct ph_err *say_replay(const struct ph_run *run, const struct ph_session *s)
+{
+	uint64_t inexact = s->graph->n - 1 - s->graph->exact_objects;
+	if (s->replay.refused && run->opt->verify)
+		return ph_err_new(PH_ERR_REFUSED, "--verify is not possible: %s", ph_err_message(s->replay.refused));
+	if (s->replay.refused)
+		ph_messages_say(run->messages, "types without a reader are estimated: %s",
+				ph_err_message(s->replay.refused));
+	else if (inexact && !s->replay.replay && !run->opt->no_exec)
+		ph_messages_say(run->messages, "types without a reader are estimated: the core is not yours; "
+				"--exec has their own code run, sealed off");
+	if (run->opt->verify)
+		say_differences(run, s);
+	return NULL;
+}
+
 static struct ph_err *walk_stages(const struct ph_source *source, const struct ph_run *run,
 				  struct ph_session *s)
 {
 	struct ph_err *err;
+	if (run->opt->no_exec && (run->opt->exec || run->opt->verify))
+		return ph_err_new(PH_ERR_USAGE, "--no-exec goes with neither --exec nor --verify");
 	ph_messages_phase(run->messages, "opening the target");
 	err = open_target(source, run->opt, s);
 	if (err)
@@ -115,7 +166,9 @@ static struct ph_err *walk_stages(const struct ph_source *source, const struct p
 		return ph_err_new(PH_ERR_REFUSED, "%s: Python %s is not supported: pyheap reads 3.8 and later",
 				  source->name, s->version);
 	ph_messages_phase(run->messages, "reading objects");
-	return ph_graph_build(s->rt, &s->notes, &s->graph);
+	s->replay = replay_options(source, run->opt, s->target);
+	err = ph_graph_build(s->rt, &s->replay, &s->notes, &s->graph);
+	return err ? err : say_replay(run, s);
 }
 
 struct ph_err *ph_session_open(const struct ph_source *source, const struct ph_run *run,
@@ -139,6 +192,7 @@ void ph_session_close(struct ph_session *s)
 	if (s->stopped_since)
 		ph_messages_say(s->messages, "--low-memory: the process was stopped for %.1f ms",
 				(double)(ph_now_ns() - s->stopped_since) / 1e6);
+	ph_err_free(s->replay.refused);
 	free(s->script);
 	*s = (struct ph_session){ 0 };
 }

@@ -57,6 +57,7 @@ static struct ph_err *types_fill(struct ph_build *b, struct ph_graph *g)
 			.cls = t->cls,
 			.weakrefable = t->weakrefable,
 			.heap = t->heap,
+			.whole = t->whole,
 		};
 		if (!g->types[i].name)
 			return ph_err_nomem();
@@ -276,8 +277,22 @@ static struct ph_err *fill(struct ph_build *b, struct ph_graph *g, uint32_t n)
 	return ph_graph_find_garbage(g);
 }
 
-struct ph_err *ph_graph_build(const struct ph_runtime *rt, struct ph_notes *notes,
-			      struct ph_graph **ret)
+static struct ph_err *verify(struct ph_build *b, struct ph_graph *g)
+{
+	struct ph_objects_options *options = b->os->options;
+	if (!options || !options->verify)
+		return NULL;
+	struct ph_err *err = ph_objects_verify(b->os, g->address + 1, g->n - 1, &options->verified);
+	for (const struct ph_type *t = b->os->first; t; t = t->next) {
+		g->types[t->id].refs_differ = t->refs_differ;
+		g->types[t->id].sizes_differ = t->sizes_differ;
+		g->types[t->id].differs_at = t->differs_at;
+	}
+	return err;
+}
+
+struct ph_err *ph_graph_build(const struct ph_runtime *rt, struct ph_objects_options *options,
+			      struct ph_notes *notes, struct ph_graph **ret)
 {
 	uint32_t n = 0;
 	struct ph_graph *g = ph_graph_new();
@@ -291,7 +306,7 @@ struct ph_err *ph_graph_build(const struct ph_runtime *rt, struct ph_notes *note
 	g->priv = b;
 	b->rt = rt;
 	b->notes = notes;
-	struct ph_err *err = ph_objects_open(rt, notes, &b->os);
+	struct ph_err *err = ph_objects_open(rt, options, notes, &b->os);
 	if (!err)
 		err = ph_runtime_roots(rt, notes, &b->roots);
 	if (!err)
@@ -304,6 +319,8 @@ struct ph_err *ph_graph_build(const struct ph_runtime *rt, struct ph_notes *note
 		err = types_fill(b, g);
 	if (!err)
 		err = fill(b, g, n);
+	if (!err)
+		err = verify(b, g);
 	if (err) {
 		ph_graph_free(g);
 		return err;

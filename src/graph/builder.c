@@ -62,6 +62,7 @@ uint32_t ph_graph_builder_type(struct ph_graph_builder *b, const char *name, enu
 {
 	struct ph_graph_type type = { .name = strdup(name), .cls = (uint8_t)cls,
 				      .weakrefable = weakrefable,
+				      .whole = true,
 				      .heap = strchr(name, '.') != NULL };
 	if (!type.name || !PH_VEC_PUSH(&b->types, type)) {
 		free(type.name);

@@ -8,7 +8,9 @@ struct mark {
 	struct ph_build *b;
 	struct ph_objects *os;
 	struct PH_VEC(ph_addr) todo;
+	struct PH_VEC(ph_addr) asked; /* for their own code to be asked about them */
 	uint64_t cursor;            /* linear: the sweep has passed everything up to here */
+	bool answered;              /* what is scanned now was asked about before */
 	struct ph_type **types;     /* types met since we last looked */
 	bool nomem;
 };
@@ -85,7 +87,13 @@ static void scan(struct mark *m, ph_addr addr)
 	if (!t || t->leaf || !ph_object_open(m->os, addr, t, &o))
 		return;
 	refs->n = 0;
-	ph_object_refs(m->os, &o, refs);
+	if (!m->answered && (ph_object_wants_replay(m->os, t, false) ||
+			     (!ph_object_refs(m->os, &o, refs) && ph_object_wants_replay(m->os, t, true)))) {
+		m->nomem |= !PH_VEC_PUSH(&m->asked, addr);
+		return;
+	}
+	if (m->answered)
+		ph_object_refs(m->os, &o, refs);
 	for (size_t i = 0; i < refs->n; i++) {
 		if (mark_address(m, refs->items[i] & PH_REF_ADDR))
 			m->b->nedges++;
@@ -93,6 +101,29 @@ static void scan(struct mark *m, ph_addr addr)
 			ph_note(m->b->notes, PH_NOTE_BAD_REFERENCE, addr);
 	}
 	mark_new_types(m);
+}
+
+static struct ph_err *scan_todo(struct mark *m)
+{
+	for (unsigned n = 0; m->todo.n; ) {
+		scan(m, m->todo.items[--m->todo.n]);
+		if (!(++n & 0xffff) && ph_interrupted)
+			return ph_err_interrupted();
+	}
+	return NULL;
+}
+
+/* All at once: a round costs a switch between two processes. */
+static struct ph_err *ask(struct mark *m)
+{
+	size_t n = m->asked.n;
+	struct ph_err *err = ph_objects_replay(m->os, m->asked.items, n);
+	m->answered = true;
+	for (size_t i = 0; !err && i < n; i++)
+		scan(m, m->asked.items[i]);
+	m->answered = false;
+	m->asked.n = 0;
+	return err;
 }
 
 static struct ph_err *sweep(struct mark *m)
@@ -107,12 +138,13 @@ static struct ph_err *sweep(struct mark *m)
 			return ph_err_interrupted();
 	}
 	m->cursor = UINT64_MAX;
-	for (unsigned n = 0; m->todo.n; ) {
-		scan(m, m->todo.items[--m->todo.n]);
-		if (!(++n & 0xffff) && ph_interrupted)
-			return ph_err_interrupted();
+	struct ph_err *err = scan_todo(m);
+	while (!err && m->asked.n) {
+		err = ask(m);
+		if (!err)
+			err = scan_todo(m);
 	}
-	return NULL;
+	return err;
 }
 
 /* The dicts of interned strings hold no counts and keep none alive, but some str can
@@ -146,6 +178,7 @@ struct ph_err *build_mark(struct ph_build *b)
 	mark_new_types(&m);
 	struct ph_err *err = sweep(&m);
 	ph_vec_free(&m.todo);
+	ph_vec_free(&m.asked);
 	if (!err && (m.nomem || b->os->nomem || b->refs.nomem))
 		err = ph_err_nomem();
 	return err;

@@ -198,7 +198,7 @@ static bool module_state_refs(struct ph_objects *os, const struct ph_object *o, 
 	if (!traverse)
 		return true;
 	if (state && size <= MODULE_STATE_MAX)
-		scan_words(os, state, size, out);
+		scan_words(os, state, size, 0, out);
 	return false;
 }
 

@@ -57,7 +57,7 @@ static bool values_are_elsewhere(struct ph_objects *os, ph_addr values)
 }
 
 /* Holds nothing, whatever it visits: see mark.c. */
-static bool is_interned_dict(struct ph_objects *os, ph_addr dict)
+bool is_interned_dict(const struct ph_objects *os, ph_addr dict)
 {
 	if (dict == os->interned)
 		return true;

@@ -117,12 +117,13 @@ ph_addr ph_objects_interned(const struct ph_objects *os, size_t interp)
 		       ? m_u64(os, os->rt->interps[interp].address, PH_F_PyInterp_interned_strings) : 0;
 }
 
-struct ph_err *ph_objects_open(const struct ph_runtime *rt, struct ph_notes *notes,
-			       struct ph_objects **ret)
+struct ph_err *ph_objects_open(const struct ph_runtime *rt, struct ph_objects_options *options,
+			       struct ph_notes *notes, struct ph_objects **ret)
 {
 	struct ph_objects *os = calloc(1, sizeof *os);
 	if (!os)
 		return ph_err_nomem();
+	os->options = options;
 	os->rt = rt;
 	os->mem = rt->mem;
 	os->layout = rt->layout;
@@ -148,6 +149,7 @@ void ph_objects_close(struct ph_objects *os)
 {
 	if (!os)
 		return;
+	replayed_free(os);
 	ph_types_free(os);
 	free(os);
 }

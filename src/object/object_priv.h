@@ -3,6 +3,7 @@
 #define OBJECT_PRIV_H
 
 #include <pyheap/object.h>
+#include <pyheap/replay.h>
 
 /* tp_flags. Include/object.h; bits 1 to 4 only since the version named. */
 enum {
@@ -109,12 +110,36 @@ bool iframe_refs(struct ph_objects *os, ph_addr iframe, struct ph_refs *out);
 /* A declared-members-and-scan reading of an unknown type. */
 void unknown_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out);
 
-/* Words of a range that are, beyond reasonable doubt, pointers to objects: borrowed. */
-void scan_words(struct ph_objects *os, ph_addr start, uint64_t bytes, struct ph_refs *out);
+/* Words of a range that are, beyond reasonable doubt, pointers to objects: borrowed,
+ * with these flags. */
+void scan_words(struct ph_objects *os, ph_addr start, uint64_t bytes, ph_ref flags, struct ph_refs *out);
+
+/* A dict of interned strings, which holds none of them. */
+bool is_interned_dict(const struct ph_objects *os, ph_addr dict);
 
 /* The address of an instance's dict slot from the end of its items; 0 = none. */
 ph_addr dict_slot_from_end(struct ph_objects *os, const struct ph_object *o);
 
+/* All references as our own readers see them; refs.c */
+bool native_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out);
+
 void ph_types_free(struct ph_objects *os); /* types.c */
+
+/* ---- what the objects' own code has told; replayed.c ---- */
+
+/* Appends the references that it visits, then what else the object holds; false when it
+ * was not asked or has failed. */
+bool replayed_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out);
+bool replayed_size(struct ph_objects *os, const struct ph_object *o, uint64_t *ret_shallow);
+void replayed_free(struct ph_objects *os);
+/* The child, started on first use; NULL when it is not possible (options->refused). */
+struct ph_err *replayed_child(struct ph_objects *os, struct ph_replay **ret);
+/* What to ask an object for: its references or its size; false when that is not known. */
+bool replayed_question(const struct ph_objects *os, ph_addr address, const struct ph_type *t, bool size,
+		       struct ph_replay_item *ret);
+/* Its size as sys.getsizeof says it; false when that cannot be. */
+bool replayed_believe(struct ph_objects *os, const struct ph_replay_item *item, uint64_t *size);
+/* Bytes before the object that sys.getsizeof adds; sizes.c */
+uint64_t pre_size(struct ph_objects *os, const struct ph_object *o);
 
 #endif

@@ -132,7 +132,7 @@ static bool structseq_refs(struct ph_objects *os, const struct ph_object *o, str
 			  o->type->structseq_fields, false, out);
 }
 
-bool ph_object_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out)
+bool native_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out)
 {
 	const struct ph_type *t = o->type;
 	const struct ph_kind *kind = t->kind;
@@ -158,6 +158,20 @@ bool ph_object_refs(struct ph_objects *os, const struct ph_object *o, struct ph_
 	if (t->owns_type)
 		type_ref(o, PH_REF_OWNED, out);
 	return exact;
+}
+
+/* What its own code has told goes before what we cannot read. */
+bool ph_object_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out)
+{
+	size_t before = out->n;
+	if (o->type->refs_exact) {
+		if (native_refs(os, o, out))
+			return true;
+		if (!os->replayed)
+			return false;
+		out->n = before;
+	}
+	return replayed_refs(os, o, out) || native_refs(os, o, out);
 }
 
 /* ---- labels ------------------------------------------------------------------------ */

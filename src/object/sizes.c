@@ -257,7 +257,7 @@ bool generator_size(struct ph_objects *os, const struct ph_object *o, uint64_t *
 
 /* ---- any object ---------------------------------------------------------------------------- */
 
-static uint64_t pre_size(struct ph_objects *os, const struct ph_object *o)
+uint64_t pre_size(struct ph_objects *os, const struct ph_object *o)
 {
 	const struct ph_type *t = o->type;
 	bool static_type = t->flags & TPFLAGS_TYPE_SUBCLASS &&
@@ -300,5 +300,5 @@ bool ph_object_size(struct ph_objects *os, const struct ph_object *o, uint64_t *
 			*ret_uncounted += (uint64_t)n * ph_layout_size(os->layout, PH_S_PyMemberDef);
 	}
 	*ret_shallow = size + pre_size(os, o);
-	return exact;
+	return exact || replayed_size(os, o, ret_shallow);
 }

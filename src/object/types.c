@@ -10,6 +10,7 @@
 #define ITEMSIZE_MAX (1u << 20)
 #define T_OBJECT 6
 #define T_OBJECT_EX 16
+#define METH_NOARGS 4
 
 /* ---- is it a type at all? ----------------------------------------------------------- */
 
@@ -245,6 +246,7 @@ static const struct ph_kind *plain_kind(struct ph_objects *os, const struct ph_t
 static bool refs_plan(struct ph_objects *os, struct ph_type *t)
 {
 	const struct ph_type *b = t;
+	bool unread = false; /* a tp_traverse in C that may visit what we cannot know */
 	if (!t->have_gc || !t->traverse) {
 		t->kind = plain_kind(os, t);
 	} else {
@@ -259,15 +261,17 @@ static bool refs_plan(struct ph_objects *os, struct ph_type *t)
 			t->kind = kind_of(os, owner);
 			if (!t->kind)
 				structseq_read(os, t);
+			unread = true;
 			if (owner->heap && os->rt->hexversion >= 0x03090000)
 				t->visits_type = true;
 		}
 	}
 	t->owns_type = t->heap && !t->visits_type && !(t->kind && !strcmp(t->kind->name, "functools._lru_list_elem"));
-	t->refs_exact = t->kind || t->structseq;
+	t->whole = t->kind || t->structseq;
+	t->refs_exact = t->whole || !unread;
 	if (!t->refs_exact && t->flags & TPFLAGS_TYPE_SUBCLASS) /* a metatype from C: a type, and more */
 		t->kind = ph_kind_find("type");
-	if ((!t->refs_exact || t->flags & TPFLAGS_BASE_EXC_SUBCLASS) && !declared_read(os, t))
+	if ((!t->whole || t->flags & TPFLAGS_BASE_EXC_SUBCLASS) && !declared_read(os, t))
 		return false;
 	t->leaf = t->kind && !t->kind->slots && !t->kind->refs && !t->nslots && !t->structseq &&
 		  t->dict_mode == PH_DICT_NONE && !t->visits_type && !t->owns_type;
@@ -293,6 +297,17 @@ static ph_addr own_sizeof(struct ph_objects *os, ph_addr type)
 			return value;
 	}
 	return 0;
+}
+
+/* The C function of a method without arguments, 0 = it takes some. */
+static ph_addr function_of(struct ph_objects *os, ph_addr descriptor)
+{
+	uint32_t flags;
+	ph_addr def = m_u64(os, descriptor, PH_F_MethodDescr_d_method);
+	if (!def || !ph_mem_u32(os->mem, def + ph_layout_off(os->layout, PH_F_PyMethodDef_ml_flags), &flags) ||
+	    !(flags & METH_NOARGS))
+		return 0;
+	return m_u64(os, def, PH_F_PyMethodDef_ml_meth);
 }
 
 static void size_plan(struct ph_objects *os, struct ph_type *t)
@@ -322,6 +337,7 @@ static void size_plan(struct ph_objects *os, struct ph_type *t)
 		const struct ph_kind *k = ph_py_type_name(os->rt, m, name, sizeof name) ? ph_kind_find(name) : NULL;
 		if (k && (k->size || !strcmp(k->name, "object")))
 			t->sizer = k;
+		t->sizeof_method = function_of(os, value);
 		return;
 	}
 }
@@ -371,6 +387,7 @@ static struct ph_type *type_read(struct ph_objects *os, ph_addr at, struct ph_ty
 	t->dictoffset = (int64_t)m_u64(os, at, PH_F_PyType_tp_dictoffset);
 	t->weaklistoffset = (int64_t)m_u64(os, at, PH_F_PyType_tp_weaklistoffset);
 	t->traverse = m_u64(os, at, PH_F_PyType_tp_traverse);
+	t->is_gc = m_u64(os, at, PH_F_PyType_tp_is_gc);
 	t->heap = t->flags & TPFLAGS_HEAPTYPE;
 	t->have_gc = t->flags & TPFLAGS_HAVE_GC;
 	t->weakrefable = t->weaklistoffset || (flags_v >= 0x030c0000 && t->flags & TPFLAGS_MANAGED_WEAKREF);
@@ -395,6 +412,7 @@ static struct ph_type *type_read(struct ph_objects *os, ph_addr at, struct ph_ty
 		return NULL;
 	}
 	size_plan(os, t);
+	t->leaf &= t->sizer != NULL; /* its size may have to be asked for */
 	pre_plan(os, t);
 	return t;
 }

@@ -44,13 +44,13 @@ static bool is_object(struct ph_objects *os, ph_addr p)
 	return !t->have_gc || t->flags & TPFLAGS_TYPE_SUBCLASS || plausible_head(os, p);
 }
 
-void scan_words(struct ph_objects *os, ph_addr start, uint64_t bytes, struct ph_refs *out)
+void scan_words(struct ph_objects *os, ph_addr start, uint64_t bytes, ph_ref flags, struct ph_refs *out)
 {
 	const uint8_t *p = ph_mem_at(os->mem, start, bytes & ~7ull);
 	for (uint64_t at = 0; p && at + 8 <= bytes; at += 8) {
 		ph_addr word = ph_load_u64(p + at);
 		if (is_object(os, word))
-			ref_add(out, word | PH_REF_BORROWED, LABEL(WORD, .index = (int64_t)at));
+			ref_add(out, word | PH_REF_BORROWED | flags, LABEL(WORD, .index = (int64_t)at));
 	}
 }
 
@@ -68,7 +68,7 @@ static bool is_declared(const struct ph_type *t, uint64_t offset)
 void unknown_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out)
 {
 	const struct ph_type *t = o->type;
-	ph_ref owned = t->have_gc ? 0 : PH_REF_OWNED;
+	ph_ref owned = t->refs_exact ? PH_REF_OWNED : 0;
 	uint64_t start = t->itemsize ? ph_layout_size(os->layout, PH_S_PyVarObject)
 				     : ph_layout_size(os->layout, PH_S_PyObject);
 	for (size_t i = 0; i < t->nmembers; i++) {
@@ -78,7 +78,8 @@ void unknown_refs(struct ph_objects *os, const struct ph_object *o, struct ph_re
 	}
 	for (uint64_t at = start; at + 8 <= t->head_bytes; at += 8) {
 		ph_addr word = ph_load_u64(o->head + at);
-		if ((int64_t)at == t->weaklistoffset || is_declared(t, at) || !is_object(os, word))
+		if ((int64_t)at == t->weaklistoffset || (int64_t)at == t->dictoffset || is_declared(t, at) ||
+		    !is_object(os, word))
 			continue;
 		ref_add(out, word | PH_REF_BORROWED | owned, LABEL(WORD, .index = (int64_t)at));
 	}
@@ -86,6 +87,6 @@ void unknown_refs(struct ph_objects *os, const struct ph_object *o, struct ph_re
 		int64_t n = o_size(os, o);
 		uint64_t bytes = n > 0 ? (uint64_t)n * t->itemsize : 0;
 		if (n > 0 && (uint64_t)n < BODY_MAX && bytes <= BODY_MAX)
-			scan_words(os, o->address + t->basicsize, bytes, out);
+			scan_words(os, o->address + t->basicsize, bytes, owned, out);
 	}
 }

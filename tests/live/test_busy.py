@@ -68,7 +68,7 @@ for line in sys.stdin:
     print(sum(beats), flush=True)
 """
 FAIR_NOTES = {"inexact-references", "inexact-size", "negative-excess", "collecting", "bad-reference", "bad-object", "heap-size",
-              "bad-list", "python-sizeof", "not-paused", "missing-pages"}
+              "bad-list", "python-sizeof", "not-paused", "missing-pages", "replay-failed"}
 
 
 def one(name, sample, *options):

@@ -27,6 +27,7 @@ describe() calls no helpers, and names come last: the twin shall not change what
 describes (caches of code objects, interned strings). Runs on CPython 3.8 and later,
 with nothing but builtin modules.
 """
+import _io
 import gc
 import os
 import sys
@@ -37,6 +38,7 @@ FLAGS_OF = type.__dict__["__flags__"].__get__
 MODULE_OF = type.__dict__["__module__"].__get__
 QUALNAME_OF = type.__dict__["__qualname__"].__get__
 C_METHOD = type(list.append)
+BYTESIO = _io.BytesIO
 VERSION = sys.version_info
 IN_OTHERS = """TRUTH = {"__name__": "truth"}
 with open(%r) as f:
@@ -91,10 +93,13 @@ def describe(out):
     del found, frame
     seen = set(map(id, todo))
     refs = {}
+    sizes = {}
     at = 0
     while at < len(todo):
         o = todo[at]
         at += 1
+        if type(o) is BYTESIO:      # its size is another one while we refer to its buffer
+            sizes[id(o)] = sys.getsizeof(o)
         found = gc.get_referents(o)
         refs[id(o)] = list(map(id, found))
         for o in found:
@@ -131,7 +136,7 @@ def describe(out):
             base = own_dict = method = None
         method = inherited[id(t)]
         if method is None:
-            size = sys.getsizeof(o)
+            size = sizes.get(id(o)) or sys.getsizeof(o)
         else:
             # never a Python-level __sizeof__: the one that it overrides, and what goes before the object
             flags, size = FLAGS_OF(t), method(o)

@@ -19,7 +19,7 @@ static struct ph_graph *build(void)
 {
 	struct ph_graph *g;
 	fake_heap_seal(&h);
-	struct ph_err *err = ph_graph_build(&h.rt, &h.notes, &g);
+	struct ph_err *err = ph_graph_build(&h.rt, NULL, &h.notes, &g);
 	ck_assert_msg(!err, "%s", err ? ph_err_message(err) : "");
 	return g;
 }
@@ -50,7 +50,7 @@ START_TEST(test_untracked_keys_are_found)
 	}
 	struct ph_graph *g = NULL;
 	fake_heap_seal(&h);
-	ck_assert_ptr_null(ph_graph_build(&h.rt, &h.notes, &g));
+	ck_assert_ptr_null(ph_graph_build(&h.rt, NULL, &h.notes, &g));
 	uint64_t before = count(g, "str");
 	ph_graph_free(g);
 	ph_mem_free(h.mem);
