@@ -101,6 +101,7 @@ struct ph_objects_options {
 	bool separate;         /* a fresh child for the code of each file */
 	bool verify;           /* asked for everything, and compared with what the readers read */
 	uint64_t verified;     /* out: answers compared */
+	uint64_t replay_ns;    /* out: time that it took */
 	struct ph_err *refused; /* out: why it was not possible, when it was needed; owned by the caller */
 };
 

@@ -32,6 +32,7 @@ void *ph_big_alloc(size_t bytes)
 	if (p == MAP_FAILED)
 		return NULL;
 	madvise(p, bytes, MADV_HUGEPAGE); /* only a wish */
+	madvise(p, bytes, MADV_DONTFORK); /* replay's child has no use for it, and shared pages would be copied */
 	return p;
 }
 

@@ -135,6 +135,8 @@ static struct ph_err *say_replay(const struct ph_run *run, const struct ph_sessi
 	else if (inexact && !s->replay.replay && !run->opt->no_exec)
 		ph_messages_say(run->messages, "types without a reader are estimated: the core is not yours; "
 				"--exec has their own code run, sealed off");
+	if (run->opt->verbose && s->replay.replay_ns)
+		ph_messages_say(run->messages, "of that, the objects' own code: %.1f ms", (double)s->replay.replay_ns / 1e6);
 	if (run->opt->verify)
 		say_differences(run, s);
 	return NULL;
@@ -168,6 +170,7 @@ static struct ph_err *walk_stages(const struct ph_source *source, const struct p
 	ph_messages_phase(run->messages, "reading objects");
 	s->replay = replay_options(source, run->opt, s->target);
 	err = ph_graph_build(s->rt, &s->replay, &s->notes, &s->graph);
+	ph_messages_phase(run->messages, NULL);
 	return err ? err : say_replay(run, s);
 }
 

@@ -7,19 +7,21 @@
 #define SIZE_MAX_BELIEVED (1ull << 44)
 #define SORT_ABOVE 16 /* values; fewer are looked through one by one */
 #define MATCH_STEPS 64
+#define CHUNK 65536   /* questions */
+#define INTERPS_MAX 64
 
 /* ---- the store ------------------------------------------------------------------- */
 
 struct answer {
 	ph_addr address;
 	uint64_t first;   /* of its values */
+	uint64_t size;
 	uint32_t n;
 	bool has_refs, has_size;
-	uint64_t size;
 };
 struct ph_replayed {
 	struct ph_replay *replay;
-	struct ph_replay_item prelude[2];
+	struct ph_replay_item prelude[2 + INTERPS_MAX];
 	ph_addr getsizeof;  /* _PySys_GetSizeOf, 0 = not exported */
 	ph_addr as_size;    /* PyLong_AsSsize_t */
 	struct PH_VEC(struct answer) answers;
@@ -86,18 +88,29 @@ static ph_addr symbol(const struct ph_objects *os, const char *name)
 /* A thread state must be current for code that makes an int. When nobody holds the GIL,
  * the main thread is made to: in the copy. Up to 3.11 that is one word; then the
  * current one is thread-local, and PyThreadState_Swap() sets it. */
-static size_t prelude(const struct ph_objects *os, const struct ph_gil *gil, struct ph_replay_item items[2])
+static size_t take_gil(const struct ph_objects *os, const struct ph_gil *gil, struct ph_replay_item items[2])
 {
-	size_t n = 0;
 	ph_addr swap = symbol(os, "PyThreadState_Swap");
 	if (gil->holder || !gil->main_thread)
 		return 0;
 	if (gil->current) {
-		items[n++] = (struct ph_replay_item){ gil->current, 8, gil->main_thread, PH_REPLAY_STORE, 0 };
-	} else if (gil->locked && swap) {
-		items[n++] = (struct ph_replay_item){ gil->locked, 4, 0, PH_REPLAY_STORE, 0 };
-		items[n++] = (struct ph_replay_item){ gil->main_thread, swap, 0, PH_REPLAY_CALL, 0 };
+		items[0] = (struct ph_replay_item){ gil->current, 8, gil->main_thread, PH_REPLAY_STORE, 0 };
+		return 1;
 	}
+	if (!gil->locked || !swap)
+		return 0;
+	items[0] = (struct ph_replay_item){ gil->locked, 4, 0, PH_REPLAY_STORE, 0 };
+	items[1] = (struct ph_replay_item){ gil->main_thread, swap, 0, PH_REPLAY_CALL, 0 };
+	return 2;
+}
+
+/* The copy's collector is switched off: it would free what we go on to ask about. */
+static size_t stop_collector(const struct ph_objects *os, struct ph_replay_item items[INTERPS_MAX])
+{
+	size_t n = 0;
+	for (size_t i = 0; has(os, PH_F_GC_enabled) && i < os->rt->ninterps && n < INTERPS_MAX; i++)
+		items[n++] = (struct ph_replay_item){ os->rt->interps[i].gc + ph_layout_off(os->layout, PH_F_GC_enabled),
+						      os->layout->field[PH_F_GC_enabled].size, 0, PH_REPLAY_STORE, 0 };
 	return n;
 }
 
@@ -105,10 +118,12 @@ static struct ph_err *replay_open(const struct ph_objects *os, struct ph_replaye
 {
 	struct ph_gil gil;
 	ph_runtime_gil(os->rt, &gil);
+	size_t n = take_gil(os, &gil, r->prelude);
+	n += stop_collector(os, r->prelude + n);
 	struct ph_replay_options options = {
 		.thread = gil.storage,
 		.prelude = r->prelude,
-		.nprelude = prelude(os, &gil, r->prelude),
+		.nprelude = n,
 		.release = symbol(os, "Py_DecRef"),
 	};
 	return ph_replay_open(os->rt->target, &options, &r->replay);
@@ -184,19 +199,20 @@ static uint32_t tag_of(const struct ph_type *t, bool size)
 	return 2 * t->id + 1 + size;
 }
 
-/* A __sizeof__ in Python is never run: the C function that it hides is. */
-bool replayed_question(const struct ph_objects *os, ph_addr address, const struct ph_type *t, bool size,
-		       struct ph_replay_item *ret)
+bool replayed_question(const struct ph_objects *os, ph_addr address, const struct ph_type *t,
+		       enum question question, struct ph_replay_item *ret)
 {
 	const struct ph_replayed *r = os->replayed;
-	if (!size)
+	bool method = t->sizeof_method && r->as_size;
+	if (question == ASK_REFS)
 		*ret = (struct ph_replay_item){ address, t->traverse, t->is_gc, PH_REPLAY_TRAVERSE, 0 };
-	else if (r->getsizeof && !t->python_sizeof)
-		*ret = (struct ph_replay_item){ address, r->getsizeof, 0, PH_REPLAY_CALL, 0 };
+	else if (t->python_sizeof || (method && question == ASK_SIZE))
+		/* a __sizeof__ in Python is never run: the C function that it hides is */
+		*ret = (struct ph_replay_item){ address, method ? t->sizeof_method : 0, r->as_size, PH_REPLAY_METHOD, 0 };
 	else
-		*ret = (struct ph_replay_item){ address, t->sizeof_method, r->as_size, PH_REPLAY_METHOD, 0 };
-	ret->tag = tag_of(t, size);
-	return ret->function && (ret->kind != PH_REPLAY_METHOD || ret->aux);
+		*ret = (struct ph_replay_item){ address, r->getsizeof, 0, PH_REPLAY_CALL, 0 };
+	ret->tag = tag_of(t, question != ASK_REFS);
+	return ret->function;
 }
 
 bool replayed_believe(struct ph_objects *os, const struct ph_replay_item *item, uint64_t *size)
@@ -274,12 +290,6 @@ static int by_function(const void *a, const void *b)
 	return (x->function > y->function) - (x->function < y->function);
 }
 
-static struct ph_err *run_all(struct ph_objects *os)
-{
-	struct ph_replayed *r = os->replayed;
-	return ph_replay_run(r->replay, r->items.items, r->items.n, keep, os);
-}
-
 /* Whose code may lie shall lie for its own file only. */
 static struct ph_err *run_separate(struct ph_objects *os)
 {
@@ -301,33 +311,47 @@ static struct ph_err *run_separate(struct ph_objects *os)
 	return err;
 }
 
-/* References first: code that tells sizes writes to the copy. */
-static bool questions(struct ph_objects *os, const ph_addr *addrs, size_t n)
+/* Few at a time, unless they are to be sorted. */
+static struct ph_err *flush(struct ph_objects *os, size_t above)
 {
 	struct ph_replayed *r = os->replayed;
-	struct ph_replay_item item;
+	if (r->items.n <= above)
+		return NULL;
+	struct ph_err *err = os->options->separate ? run_separate(os)
+			     : ph_replay_run(r->replay, r->items.items, r->items.n, keep, os);
 	r->items.n = 0;
-	for (int size = 0; size < 2; size++)
-		for (size_t i = 0; i < n; i++) {
-			const struct ph_type *t = ph_object_type(os, addrs[i]);
-			if (!t || (size ? t->sizer != NULL : !asks_refs(os, addrs[i], t)))
-				continue;
-			if (replayed_question(os, addrs[i], t, size, &item) && !PH_VEC_PUSH(&r->items, item))
-				return false;
-		}
-	return true;
+	return err;
 }
 
-struct ph_err *ph_objects_replay(struct ph_objects *os, const ph_addr *addrs, size_t n)
+static struct ph_err *ask(struct ph_objects *os, const ph_addr *addrs, size_t n)
 {
 	struct ph_replay *child;
 	struct ph_err *err = replayed_child(os, &child);
 	if (err || !child)
 		return err;
-	if (!questions(os, addrs, n))
-		return ph_err_nomem();
-	err = os->options->separate ? run_separate(os) : run_all(os);
-	return !err && os->replayed->nomem ? ph_err_nomem() : err;
+	struct ph_replayed *r = os->replayed;
+	struct ph_replay_item item;
+	/* references first: code that tells sizes writes to the copy */
+	for (int question = ASK_REFS; !err && question <= ASK_SIZE; question++)
+		for (size_t i = 0; !err && i < n; i++) {
+			const struct ph_type *t = ph_object_type(os, addrs[i]);
+			if (!t || (question == ASK_SIZE ? t->sizer != NULL : !asks_refs(os, addrs[i], t)) ||
+			    !replayed_question(os, addrs[i], t, (enum question)question, &item))
+				continue;
+			r->nomem |= !PH_VEC_PUSH(&r->items, item);
+			err = flush(os, os->options->separate ? SIZE_MAX : CHUNK - 1);
+		}
+	if (!err)
+		err = flush(os, 0);
+	return !err && r->nomem ? ph_err_nomem() : err;
+}
+
+struct ph_err *ph_objects_replay(struct ph_objects *os, const ph_addr *addrs, size_t n)
+{
+	uint64_t start = ph_now_ns();
+	struct ph_err *err = ask(os, addrs, n);
+	os->options->replay_ns += ph_now_ns() - start;
+	return err;
 }
 
 /* ---- answering ------------------------------------------------------------------------------ */

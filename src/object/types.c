@@ -394,6 +394,9 @@ static struct ph_type *type_read(struct ph_objects *os, ph_addr at, struct ph_ty
 	t->python_class = t->heap && m_u64(os, at, PH_F_PyType_tp_dealloc) == os->subtype_dealloc;
 	if (has(os, PH_F_PyHeapType_ht_cached_keys) && t->heap)
 		t->cached_keys = m_u64(os, at, PH_F_PyHeapType_ht_cached_keys);
+	/* static types that nobody made ready say nothing: that of a set's mark of deleted entries */
+	if (!t->basicsize && !m_u64(os, at, PH_F_PyType_tp_mro))
+		t->basicsize = ph_layout_size(os->layout, PH_S_PyObject);
 	if (t->basicsize < ph_layout_size(os->layout, PH_S_PyObject) || t->basicsize > BASICSIZE_MAX ||
 	    t->itemsize > ITEMSIZE_MAX) {
 		ph_note(os->notes, PH_NOTE_BAD_TYPE, at);

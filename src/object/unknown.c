@@ -4,6 +4,8 @@
 #include "object_priv.h"
 
 #define BODY_MAX (1u << 20) /* bytes of one object that are searched */
+#define SAMPLE 4096         /* words of a buffer that tell what it holds, … */
+#define SAMPLE_SHARE 16     /* … when one in so many is an object: records have other fields, too */
 
 /* The count rules out most structs that only look like objects, because their
  * second word is a pointer to a type. */
@@ -65,6 +67,53 @@ static bool is_declared(const struct ph_type *t, uint64_t offset)
 	return false;
 }
 
+/* ---- buffers ------------------------------------------------------------------------- */
+
+/* Whether words at an address are references; *ret_only when nothing else is there. */
+static bool holds_objects(struct ph_objects *os, ph_addr at, uint64_t words, bool *ret_only)
+{
+	uint64_t n = words < SAMPLE ? words : SAMPLE, objects = 0, others = 0;
+	const uint8_t *p = at & 7 ? NULL : ph_mem_at(os->mem, at, n * 8);
+	for (uint64_t i = 0; p && i < n; i++) {
+		ph_addr word = ph_load_u64(p + 8 * i);
+		bool object = word && is_object(os, word);
+		objects += object;
+		others += word && !object;
+		if (others > 64 && !objects) /* numbers, mostly */
+			return false;
+	}
+	*ret_only = !others;
+	return objects && objects >= n / SAMPLE_SHARE;
+}
+
+/* What its size counts beyond the body lies in a block of its own: that of an array of
+ * objects holds references, which no tp_traverse visits (numpy's arrays have none). */
+static void buffer_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out)
+{
+	const struct ph_type *t = o->type;
+	int64_t items = t->itemsize ? o_size(os, o) : 0;
+	uint64_t size, body = t->pre + t->basicsize + (items > 0 ? (uint64_t)items * t->itemsize : 0);
+	if (t->have_gc || !replayed_size(os, o, &size) || size < body + 8)
+		return;
+	for (uint64_t at = 0; at + 8 <= t->head_bytes; at += 8) {
+		ph_addr block = ph_load_u64(o->head + at);
+		uint64_t n = (size - body) & ~7ull;
+		bool only;
+		if (!block || !holds_objects(os, block, n / 8, &only))
+			continue;
+		const uint8_t *p = ph_mem_at(os->mem, block, n);
+		for (uint64_t i = 0; p && i < n; i += 8) {
+			ph_addr word = ph_load_u64(p + i);
+			if (is_object(os, word))
+				ref_add(out, word | PH_REF_BORROWED | PH_REF_OWNED,
+					only ? LABEL(INDEX, .index = (int64_t)(i / 8)) : LABEL(WORD, .index = (int64_t)i));
+		}
+		return;
+	}
+}
+
+/* ---- all ----------------------------------------------------------------------------- */
+
 void unknown_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out)
 {
 	const struct ph_type *t = o->type;
@@ -89,4 +138,5 @@ void unknown_refs(struct ph_objects *os, const struct ph_object *o, struct ph_re
 		if (n > 0 && (uint64_t)n < BODY_MAX && bytes <= BODY_MAX)
 			scan_words(os, o->address + t->basicsize, bytes, owned, out);
 	}
+	buffer_refs(os, o, out);
 }

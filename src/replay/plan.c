@@ -111,19 +111,45 @@ static void emit_pages(struct planner *pl, ph_addr to, const uint8_t *bytes, uin
 	emit(pl, to + head + whole, from + head + whole, len - head - whole, rights, false);
 }
 
+/* How many bytes at `at`, up to n, are as the file has them, or are not: whole pages that
+ * agree in that. The pages that nobody wrote to are the file's own. */
+static uint64_t same_as_file(const struct code *c, ph_addr at, const uint8_t *bytes, uint64_t n, bool *ret_same)
+{
+	const uint8_t *file = c->bytes + (at - c->start);
+	uint64_t done = 0;
+	*ret_same = bytes == file;
+	if (bytes == file)
+		return n;
+	while (done < n) {
+		uint64_t part = PAGE - ((at + done) & (PAGE - 1));
+		if (part > n - done)
+			part = n - done;
+		bool same = !memcmp(bytes + done, file + done, part);
+		if (!done)
+			*ret_same = same;
+		else if (same != *ret_same)
+			break;
+		done += part;
+	}
+	return done;
+}
+
 static void emit_segment(struct planner *pl, const struct ph_segment *seg)
 {
 	uint32_t rights = PLACE_READ | (seg->writable ? PLACE_WRITE : 0);
 	for (ph_addr at = seg->start; at < seg->end;) {
 		const struct code *c = code_behind(&pl->codes, at);
-		ph_addr stop = seg->end;
 		const uint8_t *bytes = seg->bytes + (at - seg->start);
-		bool is_code = c && c->start <= at && bytes == c->bytes + (at - c->start);
-		if (is_code && c->end < stop)
-			stop = c->end;
-		else if (!is_code && c && c->start > at && c->start < stop)
+		ph_addr stop = seg->end;
+		bool same = false;
+		if (c && c->start <= at) {
+			stop = at + same_as_file(c, at, bytes, (c->end < stop ? c->end : stop) - at, &same);
+			if (same)
+				bytes = c->bytes + (at - c->start);
+		} else if (c && c->start < stop) {
 			stop = c->start;
-		emit_pages(pl, at, bytes, stop - at, is_code ? PLACE_READ | PLACE_EXECUTE : rights);
+		}
+		emit_pages(pl, at, bytes, stop - at, same ? PLACE_READ | PLACE_EXECUTE : rights);
 		at = stop;
 	}
 }

@@ -171,9 +171,12 @@ def oracle(results, name, python, workload, *where, cores=False):
                 results.check(f"{name}: the truth is known", False, f"{e}\n{said.read()}")
             return
         with target:
-            for path, command in ((ours, ["objects", "--refs", "-f", "jsonl"]), (top, ["top", "--json"])):
+            for path, command in ((ours, ["objects", "--refs", "-f", "jsonl"]), (top, ["top", "--json", "--verify"])):
                 r = pyheap(*command, *where, "-o", path, target.pid)
                 results.check(f"{name}: pyheap {command[0]}", r.returncode == 0, r.stderr)
+                if "--verify" in command:
+                    results.check(f"{name}: readers agree with the objects' own code",
+                                  "compared, 0 differ" in r.stderr, r.stderr)
             if cores:
                 same_in_cores(results, name, target, ours)
         r = subprocess.run([sys.executable, os.path.join(ORACLE, "compare.py"), ours, truth, top], capture_output=True,

@@ -3,6 +3,7 @@
  * else of the world. It calls functions of the target's and writes down what they
  * visit. No libc, no relocations; runs at CHILD_BASE. docs/replay.md says what is
  * contained and what is not. */
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <signal.h>
@@ -185,14 +186,18 @@ static void set_limits(void)
 	limit(RLIMIT_MEMLOCK, 0);
 }
 
-/* From here on whoever sends us a SIGKILL must be root or our parent. */
+/* Root becomes nobody. Where that user does not exist (in a user namespace with a single
+ * one) it stays who it is, without its capabilities. */
 static void drop_privileges(void)
 {
+	struct { uint32_t version; int32_t pid; } head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct { uint32_t effective, permitted, inheritable; } none[2] = { { 0 } };
 	if (sys6(__NR_geteuid, 0, 0, 0, 0, 0, 0) == 0) {
-		must(sys6(__NR_setgroups, 0, 0, 0, 0, 0, 0));
-		must(sys6(__NR_setresgid, NOBODY, NOBODY, NOBODY, 0, 0, 0));
-		must(sys6(__NR_setresuid, NOBODY, NOBODY, NOBODY, 0, 0, 0));
+		sys6(__NR_setgroups, 0, 0, 0, 0, 0, 0);
+		if (sys6(__NR_setresgid, NOBODY, NOBODY, NOBODY, 0, 0, 0) == 0)
+			sys6(__NR_setresuid, NOBODY, NOBODY, NOBODY, 0, 0, 0);
 	}
+	must(sys6(__NR_capset, (long)&head, (long)none, 0, 0, 0, 0));
 	must(sys6(__NR_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0, 0));
 	must(sys6(__NR_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, 0));
 	must(sys6(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0));
