@@ -43,6 +43,7 @@ SLOTS(cell_slots, V(PyCell_ob_ref, "cell_contents"));
 SLOTS(slice_slots, V(PySlice_start, "start"), V(PySlice_stop, "stop"), V(PySlice_step, "step"));
 SLOTS(range_slots, O(Range_start, "start"), O(Range_stop, "stop"), O(Range_step, "step"),
       O(Range_length, "<length>"));
+SLOTS(timezone_slots, O(TimeZone_offset, "<offset>"), O(TimeZone_name, "<name>"));
 SLOTS(long_range_iter_slots, O(LongRangeIter_start, "start"), O(LongRangeIter_step, "step"),
       O(LongRangeIter_len, "<length>"), O(LongRangeIter_index, "<index>"));
 SLOTS(descriptor_slots, V(PyDescr_d_type, "__objclass__"), O(PyDescr_d_name, "__name__"),
@@ -109,6 +110,11 @@ const struct ph_kind ph_kinds[] = {
 	{ "ellipsis", NULL, NULL, NULL, ORDINARY },
 	{ "NotImplementedType", NULL, NULL, NULL, ORDINARY },
 	{ "array.array", NULL, NULL, array_size, ORDINARY },
+	{ "datetime.datetime", NULL, datetime_refs, NULL, ORDINARY },
+	{ "datetime.time", NULL, time_refs, NULL, ORDINARY },
+	{ "datetime.timezone", timezone_slots, NULL, NULL, ORDINARY },
+	{ "datetime.date", NULL, NULL, NULL, ORDINARY },
+	{ "datetime.timedelta", NULL, NULL, NULL, ORDINARY },
 	{ "range", range_slots, NULL, NULL, ORDINARY },
 	{ "slice", slice_slots, NULL, NULL, ORDINARY },
 	{ "type", NULL, type_refs, type_size, INFRA },

@@ -22,6 +22,8 @@ READER(cfunction_refs)
 READER(module_refs)
 READER(exception_refs)
 READER(capsule_refs)
+READER(datetime_refs)   /* datetime.c */
+READER(time_refs)
 #undef READER
 
 #define SIZER(name) bool name(struct ph_objects *os, const struct ph_object *o, uint64_t *size);

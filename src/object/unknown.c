@@ -8,9 +8,11 @@
 #define SAMPLE_SHARE 16     /* … when one in so many is an object: records have other fields, too */
 
 /* The count rules out most structs that only look like objects, because their
- * second word is a pointer to a type. */
+ * second word is a pointer to a type; in a table of types the first is one, too. */
 static bool plausible_count(struct ph_objects *os, uint64_t word)
 {
+	if (word > 0xffff && ph_object_type(os, word))
+		return false;
 	if (!os->immortals)
 		return word > 0 && word < 1ull << 40;
 	if (has(os, PH_F_PyObject_ob_overflow))

@@ -9,6 +9,7 @@ asked, too: see counted().
 import array
 import asyncio
 import collections
+import datetime
 import functools
 import gc
 import itertools
@@ -342,6 +343,15 @@ code_owns(counted(lambda s: compile("", s, "exec"), text()), True)
 for r in (range(number()), range(number(), number() + 1000), range(-number(), number(), number()), range(5), range(0),
           range(3, 100, 7)):
     owns(r, r.start, r.stop, r.step, [int])                    # and its length
+for zone in (datetime.timezone.utc, datetime.timezone(datetime.timedelta(hours=3)), None):
+    for moment in (datetime.datetime(2026, 11, 21, tzinfo=zone), datetime.time(1, 2, tzinfo=zone)):
+        owns(moment, *([zone] if zone else []))
+difference, name = datetime.timedelta(hours=5, seconds=7), text()
+owns(datetime.timezone(difference, name), difference, name)
+owns(counted(lambda d: datetime.timezone(d), datetime.timedelta(hours=6)))
+OWNED.pop()
+for moment in (difference, datetime.date(2026, 11, 21)):
+    owns(moment)
 owns(counted(lambda n: range(n, n + number()), number()))
 OWNED.pop()
 for r in (range(number()), range(-number(), number(), number() // 7)):
