@@ -238,6 +238,15 @@ static void choose_stages(struct placing *p)
 	p->staged_end = (at + HUGE_PAGE) & -HUGE_PAGE;
 }
 
+/* What lies there would stay in the child. */
+static bool is_free(const struct placing *p)
+{
+	for (size_t i = 0; i < p->regions.n; i++)
+		if (p->regions.items[i].start < CHILD_END && p->regions.items[i].end > CHILD_BASE)
+			return false;
+	return true;
+}
+
 struct ph_err *ph_placing_make(const struct ph_target *target, struct placing *p)
 {
 	struct planner pl = { .p = p };
@@ -248,7 +257,9 @@ struct ph_err *ph_placing_make(const struct ph_target *target, struct placing *p
 	for (size_t i = 0; ok && i < target->mem->nsegs; i++)
 		emit_segment(&pl, &target->mem->segs[i]);
 	part_shared(&pl);
-	ok = ok && !pl.nomem && regions_read(p) && drop_unused(p, &pl);
+	ok = ok && !pl.nomem && regions_read(p);
+	bool free_range = is_free(p);
+	ok = ok && drop_unused(p, &pl);
 	choose_stages(p);
 	for (size_t i = 0; ok && i < pl.copies.n; i++)
 		ok = stage(p, pl.copies.items[i]);
@@ -257,7 +268,7 @@ struct ph_err *ph_placing_make(const struct ph_target *target, struct placing *p
 	ph_vec_free(&pl.codes);
 	ph_vec_free(&pl.moves);
 	ph_vec_free(&pl.copies);
-	if (ok && p->staged_end < CHILD_END && p->places.n * sizeof(struct place) <= OUT_MAX * 8ull)
+	if (ok && free_range && p->staged_end < CHILD_END && p->places.n * sizeof(struct place) <= OUT_MAX * 8ull)
 		return NULL;
 	ph_placing_deinit(p);
 	return ok ? ph_err_new(PH_ERR_REFUSED, "the memory is in too many pieces, or too large") : ph_err_nomem();

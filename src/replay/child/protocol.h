@@ -7,13 +7,13 @@
 
 #include <pyheap/replay.h>
 
-/* Addresses that no program uses: between what the kernel gives to position-independent
- * programs and what it gives to libraries, behind the shadows of the sanitizers. */
-#define CHILD_BASE 0x2a0000000000ull    /* the child's own code and data */
-#define CHILD_STACK 0x2a0010000000ull   /* its stack, the target's functions' one, and that of signals */
-#define CHILD_CONTROL 0x2a0020000000ull /* the control block */
-#define CHILD_STAGE 0x2b0000000000ull   /* pyheap's copies, on their way to the target's addresses */
-#define CHILD_END 0x3a0000000000ull
+/* Addresses that no program uses: behind the shadows of the sanitizers, before what the
+ * kernel gives to libraries where the stack is unlimited, to programs and to libraries. */
+#define CHILD_BASE 0x1a0000000000ull    /* the child's own code and data */
+#define CHILD_STACK 0x1a0010000000ull   /* its stack, the target's functions' one, and that of signals */
+#define CHILD_CONTROL 0x1a0020000000ull /* the control block */
+#define CHILD_STAGE 0x1b0000000000ull   /* pyheap's copies, on their way to the target's addresses */
+#define CHILD_END 0x2a0000000000ull
 #define USER_END 0x7ffffffff000ull
 
 #define STACK_OWN (64u << 10)
