@@ -134,14 +134,9 @@ bool replayed_size(struct ph_objects *os, const struct ph_object *o, uint64_t *r
 void replayed_free(struct ph_objects *os);
 /* The child, started on first use; NULL when it is not possible (options->refused). */
 struct ph_err *replayed_child(struct ph_objects *os, struct ph_replay **ret);
-/* What to ask an object for; false when that is not known. */
-enum question {
-	ASK_REFS,
-	ASK_SIZE,      /* its C function alone, where that is known: it writes nothing to the object */
-	ASK_GETSIZEOF, /* what sys.getsizeof calls */
-};
-bool replayed_question(const struct ph_objects *os, ph_addr address, const struct ph_type *t,
-		       enum question question, struct ph_replay_item *ret);
+/* What to ask an object for: its references or its size; false when that is not known. */
+bool replayed_question(const struct ph_objects *os, ph_addr address, const struct ph_type *t, bool size,
+		       struct ph_replay_item *ret);
 /* Its size as sys.getsizeof says it; false when that cannot be. */
 bool replayed_believe(struct ph_objects *os, const struct ph_replay_item *item, uint64_t *size);
 /* Bytes before the object that sys.getsizeof adds; sizes.c */

@@ -199,19 +199,21 @@ static uint32_t tag_of(const struct ph_type *t, bool size)
 	return 2 * t->id + 1 + size;
 }
 
-bool replayed_question(const struct ph_objects *os, ph_addr address, const struct ph_type *t,
-		       enum question question, struct ph_replay_item *ret)
+/* A size comes from the C function behind __sizeof__; a __sizeof__ in Python is never run.
+ * What sys.getsizeof calls is the last resort: it binds a method, which counts a reference
+ * in the object (a page is copied), and can throw a name out of the cache of methods,
+ * which may have been the last to hold it. */
+bool replayed_question(const struct ph_objects *os, ph_addr address, const struct ph_type *t, bool size,
+		       struct ph_replay_item *ret)
 {
 	const struct ph_replayed *r = os->replayed;
-	bool method = t->sizeof_method && r->as_size;
-	if (question == ASK_REFS)
+	if (!size)
 		*ret = (struct ph_replay_item){ address, t->traverse, t->is_gc, PH_REPLAY_TRAVERSE, 0 };
-	else if (t->python_sizeof || (method && question == ASK_SIZE))
-		/* a __sizeof__ in Python is never run: the C function that it hides is */
-		*ret = (struct ph_replay_item){ address, method ? t->sizeof_method : 0, r->as_size, PH_REPLAY_METHOD, 0 };
+	else if (t->sizeof_method && r->as_size)
+		*ret = (struct ph_replay_item){ address, t->sizeof_method, r->as_size, PH_REPLAY_METHOD, 0 };
 	else
-		*ret = (struct ph_replay_item){ address, r->getsizeof, 0, PH_REPLAY_CALL, 0 };
-	ret->tag = tag_of(t, question != ASK_REFS);
+		*ret = (struct ph_replay_item){ address, t->python_sizeof ? 0 : r->getsizeof, 0, PH_REPLAY_CALL, 0 };
+	ret->tag = tag_of(t, size);
 	return ret->function;
 }
 
@@ -332,11 +334,11 @@ static struct ph_err *ask(struct ph_objects *os, const ph_addr *addrs, size_t n)
 	struct ph_replayed *r = os->replayed;
 	struct ph_replay_item item;
 	/* references first: code that tells sizes writes to the copy */
-	for (int question = ASK_REFS; !err && question <= ASK_SIZE; question++)
+	for (int size = 0; !err && size < 2; size++)
 		for (size_t i = 0; !err && i < n; i++) {
 			const struct ph_type *t = ph_object_type(os, addrs[i]);
-			if (!t || (question == ASK_SIZE ? t->sizer != NULL : !asks_refs(os, addrs[i], t)) ||
-			    !replayed_question(os, addrs[i], t, (enum question)question, &item))
+			if (!t || (size ? t->sizer != NULL : !asks_refs(os, addrs[i], t)) ||
+			    !replayed_question(os, addrs[i], t, size, &item))
 				continue;
 			r->nomem |= !PH_VEC_PUSH(&r->items, item);
 			err = flush(os, os->options->separate ? SIZE_MAX : CHUNK - 1);

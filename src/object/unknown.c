@@ -14,7 +14,7 @@ static bool plausible_count(struct ph_objects *os, uint64_t word)
 	if (word > 0xffff && ph_object_type(os, word))
 		return false;
 	if (!os->immortals)
-		return word > 0 && word < 1ull << 40;
+		return word > 0 && word < 1ull << 31;
 	if (has(os, PH_F_PyObject_ob_overflow))
 		return (uint32_t)word && !(word >> 32 & 0xffff);
 	return word > 0 && word <= 0xffffffff;
@@ -35,6 +35,14 @@ static bool plausible_head(struct ph_objects *os, ph_addr p)
 	       ((back & ~3ull) == head || os->rt->collecting);
 }
 
+/* What was freed keeps its type, but not its length for long. */
+static bool plausible_size(struct ph_objects *os, ph_addr p, const struct ph_type *t)
+{
+	struct ph_object o;
+	uint64_t shallow, uncounted;
+	return !t->sizer || (ph_object_open(os, p, t, &o) && ph_object_size(os, &o, &shallow, &uncounted));
+}
+
 static bool is_object(struct ph_objects *os, ph_addr p)
 {
 	uint64_t count;
@@ -45,7 +53,9 @@ static bool is_object(struct ph_objects *os, ph_addr p)
 	const struct ph_type *t = ph_object_type(os, p);
 	if (!t || !ph_mem_at(os->mem, p, t->head_bytes))
 		return false;
-	return !t->have_gc || t->flags & TPFLAGS_TYPE_SUBCLASS || plausible_head(os, p);
+	if (t->have_gc)
+		return t->flags & TPFLAGS_TYPE_SUBCLASS || plausible_head(os, p);
+	return plausible_size(os, p, t);
 }
 
 void scan_words(struct ph_objects *os, ph_addr start, uint64_t bytes, ph_ref flags, struct ph_refs *out)

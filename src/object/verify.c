@@ -71,7 +71,7 @@ struct ph_err *ph_objects_verify(struct ph_objects *os, const ph_addr *addrs, si
 		for (size_t i = 0; !err && i < n; i++) {
 			const struct ph_type *t = ph_object_type(os, addrs[i]);
 			bool asks = t && (size ? t->sizer != NULL : t->whole && t->have_gc && t->traverse);
-			if (asks && replayed_question(os, addrs[i], t, size ? ASK_GETSIZEOF : ASK_REFS, &item) &&
+			if (asks && replayed_question(os, addrs[i], t, size, &item) &&
 			    !PH_VEC_PUSH(&items, item))
 				err = ph_err_nomem();
 			if (!err && items.n && (items.n == BATCH || i == n - 1)) {

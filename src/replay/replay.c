@@ -9,6 +9,7 @@
 #define DEATHS_MAX 16               /* of children, in all */
 #define FAILURES_MAX 3              /* of items of one tag */
 #define LOST_NS_MAX 60000000000ull  /* spent on what did not end */
+#define RENEWALS_MAX 64             /* children given up because what failed may have spoilt the copy */
 #define TIMEOUT_NS 500000000ull     /* what one item that does not end costs: TICKS * TICK_US */
 
 struct ph_err *ph_replay_open(const struct ph_target *target, const struct ph_replay_options *options,
@@ -55,9 +56,17 @@ void ph_replay_close(struct ph_replay *r)
 
 /* ---- giving up --------------------------------------------------------------------- */
 
-static bool failed_too_often(const struct ph_replay *r, uint32_t tag)
+/* tp_traverse writes nothing; anything else that is left in the middle may leave locks
+ * taken, and lists half linked. */
+static bool may_spoil(const struct ph_replay_item *item)
 {
-	return tag < r->nfailures && r->failures[tag] >= FAILURES_MAX;
+	return item->kind != PH_REPLAY_TRAVERSE;
+}
+
+static bool is_hopeless(const struct ph_replay *r, const struct ph_replay_item *item)
+{
+	return (item->tag < r->nfailures && r->failures[item->tag] >= FAILURES_MAX) ||
+	       (may_spoil(item) && r->renewals >= RENEWALS_MAX);
 }
 
 static bool count_failure(struct ph_replay *r, uint32_t tag)
@@ -80,7 +89,7 @@ static uint32_t batch_fill(struct ph_replay *r, const struct ph_replay_item *ite
 {
 	uint32_t k = 0;
 	for (uint32_t i = 0; i < n; i++) {
-		if (failed_too_often(r, items[i].tag))
+		if (is_hopeless(r, &items[i]))
 			continue;
 		r->which[k] = i;
 		r->control->items[k++] = items[i];
@@ -146,6 +155,7 @@ static struct ph_err *batch_deliver(struct ph_replay *r, const struct ph_replay_
 				r->lost_ns += TIMEOUT_NS;
 			if (result.status != PH_REPLAY_DONE && !count_failure(r, items[i].tag))
 				return ph_err_nomem();
+			r->spoilt |= result.status != PH_REPLAY_DONE && may_spoil(&items[i]);
 			t++;
 		}
 		fn(ctx, &items[i], result.status, r->values, result.n);
@@ -160,6 +170,11 @@ static struct ph_err *batch_deliver(struct ph_replay *r, const struct ph_replay_
 static struct ph_err *have_child(struct ph_replay *r, bool *ret)
 {
 	struct ph_err *err = NULL;
+	if (r->spoilt) {
+		ph_replay_kill(r);
+		r->renewals++;
+	}
+	r->spoilt = false;
 	*ret = r->lost_ns < LOST_NS_MAX;
 	if (r->child || !*ret)
 		return NULL;

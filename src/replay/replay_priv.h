@@ -31,7 +31,8 @@ struct ph_replay {
 	pid_t child;             /* 0 = none */
 	bool ready;              /* its prelude has run */
 	int to, from;            /* pipes */
-	unsigned deaths;
+	bool spoilt;             /* the child's copy may be: the next batch gets another one */
+	unsigned deaths, renewals;
 	uint64_t lost_ns;        /* time spent on what did not end */
 	uint8_t *failures;       /* [nfailures] by tag */
 	size_t nfailures;

@@ -80,7 +80,8 @@ static bool map_child(const struct child_head *head)
 	for (int i = 0; i < 3; at += stacks[i++] + STACK_GUARD)
 		if (!map_at(at, stacks[i], PROT_READ | PROT_WRITE))
 			return false;
-	return true;
+	return mmap((void *)CHILD_SPARE, SPARE_SIZE, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0) != MAP_FAILED;
 }
 
 __attribute__((noreturn)) static void become_child(struct ph_replay *r, const struct child_head *head)

@@ -38,11 +38,28 @@ struct arch_sigaction {
 };
 #define ARCH_SA_FLAGS (0x4 /* SIGINFO */ | 0x08000000 /* ONSTACK */ | 0x04000000 /* RESTORER */)
 
-enum { GREG_RSP = 15, GREG_RIP = 16, GREG_EFL = 17, GREG_RAX = 13 };
+enum {
+	GREG_R10 = 2, GREG_RDI = 8, GREG_RSI = 9, GREG_RDX = 12, GREG_RAX = 13, GREG_RSP = 15, GREG_RIP = 16, GREG_EFL = 17,
+};
 struct arch_ucontext {
 	uint64_t flags, link, ss_sp, ss_flags, ss_size;
 	uint64_t gregs[23];
 };
+
+/* Of a system call that was trapped. */
+static inline uint64_t arch_call_number(const struct arch_ucontext *uc)
+{
+	return uc->gregs[GREG_RAX];
+}
+static inline uint64_t arch_argument(const struct arch_ucontext *uc, int i)
+{
+	static const uint8_t registers[] = { GREG_RDI, GREG_RSI, GREG_RDX, GREG_R10 };
+	return uc->gregs[registers[i]];
+}
+static inline void arch_set_result(struct arch_ucontext *uc, uint64_t value)
+{
+	uc->gregs[GREG_RAX] = value;
+}
 
 #pragma GCC visibility push(hidden)
 

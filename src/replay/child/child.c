@@ -36,6 +36,7 @@ static struct {
 	uint32_t ticks;
 	uint64_t used;             /* values of this batch written so far */
 	uint64_t base;             /* and before this item */
+	uint64_t spare_used;       /* bytes */
 	bool full;
 } call;
 static char pipe_byte;
@@ -133,9 +134,30 @@ static void fail(struct arch_ucontext *uc, uint32_t status)
 	arch_go_back(uc);
 }
 
+/* An allocator that has run out asks for pages: it gets some of ours, never the kernel's.
+ * What it gives back, it may. */
+static bool play_kernel(struct arch_ucontext *uc)
+{
+	uint64_t n = (arch_argument(uc, 1) + PAGE - 1) & -PAGE, number = arch_call_number(uc);
+	if (!call.running)
+		return false;
+	if (number == __NR_munmap || number == __NR_madvise) {
+		arch_set_result(uc, 0);
+		return true;
+	}
+	if (number != __NR_mmap || arch_argument(uc, 0) || !(arch_argument(uc, 3) & MAP_ANONYMOUS) || !n ||
+	    n > SPARE_SIZE - call.spare_used)
+		return false;
+	arch_set_result(uc, CHILD_SPARE + call.spare_used);
+	call.spare_used += n;
+	return true;
+}
+
 static void handler(int number, void *info, void *context)
 {
 	(void)info;
+	if (number == SIGSYS && play_kernel(context))
+		return;
 	if (number != SIGPROF) {
 		fail(context, PH_REPLAY_FAULT);
 		return;
@@ -342,7 +364,8 @@ static void batch(void)
 		if (status != PH_REPLAY_DONE)
 			call.used = call.base;
 		control->results[i] = (struct item_result){ status, (uint32_t)(call.used - call.base) };
-		if (status == PH_REPLAY_FULL || status == PH_REPLAY_TIMEOUT)
+		if (status == PH_REPLAY_FULL || status == PH_REPLAY_TIMEOUT ||
+		    (status != PH_REPLAY_DONE && item.kind != PH_REPLAY_TRAVERSE))
 			break; /* pyheap asks again for what it wants of the rest */
 	}
 }

@@ -12,6 +12,7 @@
 #define CHILD_BASE 0x1a0000000000ull    /* the child's own code and data */
 #define CHILD_STACK 0x1a0010000000ull   /* its stack, the target's functions' one, and that of signals */
 #define CHILD_CONTROL 0x1a0020000000ull /* the control block */
+#define CHILD_SPARE 0x1a0040000000ull   /* memory for allocators that ask for more */
 #define CHILD_STAGE 0x1b0000000000ull   /* pyheap's copies, on their way to the target's addresses */
 #define CHILD_END 0x2a0000000000ull
 #define USER_END 0x7ffffffff000ull
@@ -20,6 +21,7 @@
 #define STACK_CALL (1u << 20) /* deep enough for functions that recurse a little */
 #define STACK_SIGNAL (64u << 10)
 #define STACK_GUARD (64u << 10)
+#define SPARE_SIZE (64ull << 20)
 
 /* The first words of the child's image (child.lds). */
 struct child_head {
