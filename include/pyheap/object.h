@@ -44,7 +44,8 @@ struct ph_kind; /* how objects of a builtin type are read: src/object/kinds.c */
 /* A type object of the target, read once. Owned by the ph_objects. */
 struct ph_type {
 	ph_addr address;
-	uint32_t id;             /* dense, in the order met */
+	uint32_t number;         /* dense, in the order met */
+	uint32_t id;             /* the graph's */
 	char *name;              /* SPEC's name */
 	uint64_t flags;          /* tp_flags */
 	uint64_t basicsize, itemsize;
@@ -83,7 +84,7 @@ struct ph_type {
 	/* ph_objects_verify(): objects whose own code says something else, the first of them */
 	uint64_t refs_differ, sizes_differ;
 	ph_addr differs_at;
-	struct ph_type *next;        /* all types of the ph_objects, by id */
+	struct ph_type *next;        /* all types of the ph_objects, by number */
 };
 
 enum ph_dict_mode {
@@ -114,7 +115,7 @@ struct ph_objects {
 	struct ph_notes *notes;          /* borrowed */
 	struct ph_type **table;          /* hash of types by address */
 	size_t table_size, ntypes;
-	struct ph_type *first, **last;   /* all, by id */
+	struct ph_type *first, **last;   /* all, by number */
 	ph_addr subtype_traverse;        /* tp_traverse of every class made by Python code */
 	ph_addr subtype_dealloc;         /* and its tp_dealloc */
 	ph_addr sizeof_key;              /* the interned str "__sizeof__" */

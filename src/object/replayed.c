@@ -196,7 +196,7 @@ static bool asks_refs(struct ph_objects *os, ph_addr address, const struct ph_ty
 /* Tags: one a type and question; 0 is the prelude's. */
 static uint32_t tag_of(const struct ph_type *t, bool size)
 {
-	return 2 * t->id + 1 + size;
+	return 2 * t->number + 1 + size;
 }
 
 /* A size comes from the C function behind __sizeof__; a __sizeof__ in Python is never run.

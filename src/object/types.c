@@ -75,7 +75,7 @@ static bool table_add(struct ph_objects *os, struct ph_type *t)
 	while (os->table[i])
 		i = (i + 1) & (os->table_size - 1);
 	os->table[i] = t;
-	t->id = (uint32_t)os->ntypes++;
+	t->number = (uint32_t)os->ntypes++;
 	*os->last = t;
 	os->last = &t->next;
 	return true;

@@ -1,0 +1,1 @@
+pyheap objects --exec --no-exec no-such-file

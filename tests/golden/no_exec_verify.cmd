@@ -1,0 +1,1 @@
+pyheap top --no-exec --verify no-such-file
