@@ -31,6 +31,7 @@ say = $(if $(V),,@echo "  $(1)";)
 all: $(BUILD)/pyheap ## build pyheap; says which packages are missing
 
 # the sealed child of replay: freestanding, at an address of its own, embedded as it is
+ifneq ($(wildcard src/replay/child/arch_$(ARCH).h),)
 CHILD_CFLAGS = -O2 -g -std=gnu11 -D_GNU_SOURCE -Iinclude -Wall -Wextra -ffreestanding -fpie -fvisibility=hidden \
 	-fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables -mgeneral-regs-only
 $(BUILD)/child.bin: src/replay/child/child.c $(wildcard src/replay/child/*.h src/replay/child/*.lds) include/pyheap/replay.h | $(BUILD)/deps
@@ -39,6 +40,7 @@ $(BUILD)/child.bin: src/replay/child/child.c $(wildcard src/replay/child/*.h src
 	$(Q)objcopy -O binary -j .text -j .data $(BUILD)/child.elf $@
 $(BUILD)/src/replay/image.o: $(BUILD)/child.bin
 $(BUILD)/src/replay/image.o: PH_CFLAGS += -DPYHEAP_CHILD='"$(BUILD)/child.bin"'
+endif
 
 $(BUILD)/pyheap: $(BUILD)/src/main.o $(LIB)
 	$(call say,LD $@) $(CC) $(LDFLAGS) $(SAN) -o $@ $^ $(LIBS)

@@ -13,6 +13,7 @@
 #if __has_include(<sys/rseq.h>)
 #include <sys/rseq.h>
 #endif
+#include "child/arch.h"
 #include "replay_priv.h"
 
 #define PATIENCE_MS 10000 /* without any item done; the child's own watchdog is faster */
@@ -27,7 +28,7 @@ static struct ph_err *refused(const char *what, int errnum)
 		      : ph_err_new(PH_ERR_REFUSED, "%s", what);
 }
 
-#if defined __x86_64__
+#ifdef REPLAY_POSSIBLE
 
 /* ---- in the child ------------------------------------------------------------------- */
 
@@ -95,13 +96,7 @@ __attribute__((noreturn)) static void become_child(struct ph_replay *r, const st
 	    mremap(control, sizeof *control, sizeof *control, MREMAP_MAYMOVE | MREMAP_FIXED,
 		   (void *)CHILD_CONTROL) == MAP_FAILED)
 		give_up(control);
-	__asm__ volatile("mov %0, %%rsp\n"
-			 "xor %%ebp, %%ebp\n"
-			 "call *%1\n"
-			 "hlt"
-			 :
-			 : "r"(CHILD_STACK + STACK_GUARD + STACK_OWN), "r"(CHILD_BASE + head->entry));
-	__builtin_unreachable();
+	arch_enter(CHILD_STACK + STACK_GUARD + STACK_OWN, CHILD_BASE + head->entry);
 }
 
 /* ---- in pyheap ----------------------------------------------------------------------- */
@@ -216,7 +211,7 @@ bool ph_replay_wait(struct ph_replay *r)
 struct ph_err *ph_replay_spawn(struct ph_replay *r)
 {
 	(void)r;
-	return refused("replay needs x86-64", 0);
+	return refused("objects' own code is run on x86-64 only", 0);
 }
 
 bool ph_replay_wait(struct ph_replay *r)

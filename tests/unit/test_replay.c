@@ -140,6 +140,7 @@ static void open_replay(const struct ph_replay_item *prelude, size_t n, ph_addr 
 
 static void setup(void)
 {
+	signal(SIGPIPE, SIG_IGN); /* as main.c has it */
 	start_target();
 	open_replay(NULL, 0, 0);
 }

@@ -1,12 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* All that depends on the machine: system calls, contexts of signals, calling with a
- * way back. Another machine is another file like this. */
-#ifndef REPLAY_ARCH_H
-#define REPLAY_ARCH_H
+/* All that depends on the machine: entering the child, system calls, contexts of signals,
+ * calling with a way back. Another machine is another file like this. */
+#ifndef REPLAY_ARCH_X86_64_H
+#define REPLAY_ARCH_X86_64_H
 
+#include <stdint.h>
+
+/* On another stack, never to return. */
+__attribute__((noreturn)) static inline void arch_enter(uint64_t stack, uint64_t entry)
+{
+	__asm__ volatile("mov %0, %%rsp\n"
+			 "xor %%ebp, %%ebp\n"
+			 "call *%1\n"
+			 "hlt"
+			 :
+			 : "r"(stack), "r"(entry));
+	__builtin_unreachable();
+}
+
+#ifdef REPLAY_IN_CHILD
 #include <asm/unistd.h>
 #include <linux/audit.h>
-#include <stdint.h>
 
 #define ARCH_AUDIT AUDIT_ARCH_X86_64
 
@@ -107,4 +121,5 @@ static inline void arch_go_back(struct arch_ucontext *uc)
 	uc->gregs[GREG_RAX] = 0;
 }
 
+#endif /* REPLAY_IN_CHILD */
 #endif

@@ -12,9 +12,8 @@
 #include <sys/resource.h>
 #include <sys/time.h>
 #include "protocol.h"
-#if defined __x86_64__
-#include "arch_x86_64.h"
-#endif
+#define REPLAY_IN_CHILD
+#include "arch.h"
 
 #define PAGE 4096ull
 #define TICK_US 50000      /* of processor time */
