@@ -22,6 +22,7 @@ static void handle_signals(void)
 		if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
 			sigaction(numbers[i], &act, NULL);
 	signal(SIGPIPE, SIG_IGN); /* write() says so */
+	signal(SIGCHLD, SIG_DFL); /* a child's ID is its own until we have waited for it */
 }
 
 /* So that no file that is opened becomes a standard stream. What is written to

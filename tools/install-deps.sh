@@ -20,7 +20,7 @@ case $system in
 */python3.*) python="$python ${system##*/} ${system##*/}-dbg" ;;
 esac
 demo="$build $python"
-check="$demo check gdb python3-jsonschema mandoc"
+check="$demo check gdb strace python3-jsonschema mandoc"
 
 case ${1-} in
 build) wanted=$build ;;

@@ -46,9 +46,10 @@ struct ph_replay;
  * says which step was not possible; the caller goes on without. */
 struct ph_err *ph_replay_open(const struct ph_target *target, const struct ph_replay_options *options,
 			      struct ph_replay **ret);
-/* Runs n items and calls fn for each in order, with n values that are borrowed until it
- * returns and must be taken for what they are: words from the target's code. A child
- * that dies is replaced. Returns an error when interrupted or memory is out. */
+/* Runs n items and calls fn for each, with n values that are borrowed until it returns
+ * and must be taken for what they are: words from the target's code. In order, unless a
+ * child has died or lied: from then on tag by tag, each with a fresh child. Returns an
+ * error when interrupted or memory is out. */
 typedef void ph_replay_fn(void *ctx, const struct ph_replay_item *item, enum ph_replay_status status,
 			  const uint64_t *values, size_t n);
 struct ph_err *ph_replay_run(struct ph_replay *replay, const struct ph_replay_item *items, size_t n,

@@ -9,6 +9,7 @@
 #define MATCH_STEPS 64
 #define CHUNK 65536   /* questions */
 #define INTERPS_MAX 64
+#define NOWHERE 1     /* no object is at an odd address */
 
 /* ---- the store ------------------------------------------------------------------- */
 
@@ -28,6 +29,7 @@ struct ph_replayed {
 	struct PH_VEC(uint64_t) values;
 	uint32_t *slots;    /* [nslots] hash by address of answers, index + 1 */
 	size_t nslots;
+	uint64_t believed;  /* bytes: sum of all sizes */
 	size_t last;        /* the answer found last: objects are asked about in one order again and again */
 	struct PH_VEC(struct ph_replay_item) items;
 	struct ph_refs native; /* scratch, for labels */
@@ -255,15 +257,17 @@ static void keep_refs(struct ph_objects *os, struct answer *a, const uint64_t *v
 	a->first = r->values.n;
 	a->n = (uint32_t)n;
 	a->has_refs = true;
-	if (n)
-		memcpy(r->values.items + r->values.n, values, n * sizeof *values);
-	r->values.n += n;
+	/* what cannot be an address leads nowhere, and is noted there */
+	for (size_t i = 0; i < n; i++)
+		r->values.items[r->values.n++] = values[i] & ~PH_REF_ADDR ? NOWHERE : values[i];
 }
 
+/* All sizes together are no more than there are addresses. */
 static void keep_size(struct ph_objects *os, struct answer *a, const struct ph_replay_item *item, uint64_t size)
 {
-	if (!replayed_believe(os, item, &size))
+	if (!replayed_believe(os, item, &size) || size > (1ull << PH_ADDR_BITS) - os->replayed->believed)
 		return;
+	os->replayed->believed += size;
 	a->size = size;
 	a->has_size = true;
 }
@@ -424,7 +428,7 @@ bool replayed_refs(struct ph_objects *os, const struct ph_object *o, struct ph_r
 	}
 	for (uint32_t i = 0; i < a->n; i++) {
 		uint64_t value = r->values.items[a->first + i];
-		ref_add(out, value & PH_REF_ADDR, label_of(&r->native, &at, value));
+		ref_add(out, value, label_of(&r->native, &at, value));
 	}
 	/* what it holds and does not visit: its type, and what else we see in it */
 	if (t->heap && !is_visited(r, a, t->address))

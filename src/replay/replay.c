@@ -6,11 +6,12 @@
 #include <unistd.h>
 #include "replay_priv.h"
 
-#define DEATHS_MAX 16               /* of children, in all */
+#define DEATHS_MAX 64               /* of children, in all */
 #define FAILURES_MAX 3              /* of items of one tag */
-#define LOST_NS_MAX 60000000000ull  /* spent on what did not end */
+#define LOST_NS_MAX 60000000000ull  /* what took longer than that, in all */
 #define RENEWALS_MAX 64             /* children given up because what failed may have spoilt the copy */
-#define TIMEOUT_NS 500000000ull     /* what one item that does not end costs: TICKS * TICK_US */
+#define BATCH_NS 100000000ull       /* what a batch may take, … */
+#define ITEM_NS 50000ull            /* … and each of its items, on a busy machine */
 
 struct ph_err *ph_replay_open(const struct ph_target *target, const struct ph_replay_options *options,
 			      struct ph_replay **ret)
@@ -69,7 +70,7 @@ static bool is_hopeless(const struct ph_replay *r, const struct ph_replay_item *
 	       (may_spoil(item) && r->renewals >= RENEWALS_MAX);
 }
 
-static bool count_failure(struct ph_replay *r, uint32_t tag)
+static bool count_failures(struct ph_replay *r, uint32_t tag, uint8_t n)
 {
 	while (tag >= r->nfailures) {
 		size_t old = r->nfailures;
@@ -77,9 +78,16 @@ static bool count_failure(struct ph_replay *r, uint32_t tag)
 			return false;
 		memset(r->failures + old, 0, r->nfailures - old);
 	}
-	if (r->failures[tag] < FAILURES_MAX)
+	for (; n && r->failures[tag] < FAILURES_MAX; n--)
 		r->failures[tag]++;
 	return true;
+}
+
+/* The child has died, or lies. */
+static void bury(struct ph_replay *r)
+{
+	ph_replay_kill(r);
+	r->deaths++;
 }
 
 /* ---- one batch --------------------------------------------------------------------- */
@@ -103,65 +111,59 @@ static uint32_t batch_fill(struct ph_replay *r, const struct ph_replay_item *ite
 /* Has the child work on k items; returns how many were begun (all, if it lives). */
 static uint32_t batch_run(struct ph_replay *r, uint32_t k)
 {
-	char byte = 0;
-	uint64_t start = ph_now_ns();
+	char byte = 0; /* the pipe does not block: a child that never reads has died for us */
 	if (write(r->to, &byte, 1) == 1 && ph_replay_wait(r))
 		return k;
-	ph_replay_kill(r);
-	r->deaths++;
-	r->lost_ns += ph_now_ns() - start;
+	bury(r);
 	uint32_t begun = *(volatile uint32_t *)&r->control->next;
 	return begun < k ? begun : k - 1;
 }
 
-/* The result of try t, its values copied to r->values; what cannot be is a fault, and
- * TODO when nothing was said. */
-static struct ph_err *batch_result(struct ph_replay *r, uint32_t t, uint64_t *used, struct item_result *ret)
+/* The result of try t, its values copied to r->values; false when it cannot be. */
+static bool batch_result(struct ph_replay *r, uint32_t t, uint64_t *used, struct item_result *ret)
 {
 	const volatile struct item_result *from = &r->control->results[t];
 	*ret = (struct item_result){ from->status, from->n }; /* read once */
-	if (ret->status > PH_REPLAY_FULL || ret->n > OUT_MAX - *used)
-		ret->status = PH_REPLAY_FAULT;
-	if (ret->status != PH_REPLAY_DONE)
-		ret->n = 0;
-	if (ret->n > r->cap && !ph_vec_grow_((void **)&r->values, 0, &r->cap, ret->n, sizeof *r->values))
-		return ph_err_nomem();
+	if (ret->status > PH_REPLAY_FULL || ret->n > OUT_MAX - *used || (ret->n && ret->status != PH_REPLAY_DONE))
+		return false;
+	if (ret->n > r->cap && !ph_vec_grow_((void **)&r->values, 0, &r->cap, ret->n, sizeof *r->values)) {
+		r->nomem = true;
+		return false;
+	}
 	if (ret->n)
 		memcpy(r->values, r->control->out + *used, ret->n * sizeof *r->values);
 	*used += ret->n;
-	return NULL;
+	return true;
 }
 
-/* Gives out what the first `begun` of k tries brought, and the items between them that
- * were not tried; *ret_done of the n items are done then. */
-static struct ph_err *batch_deliver(struct ph_replay *r, const struct ph_replay_item *items, uint32_t n,
-				    uint32_t k, uint32_t begun, ph_replay_fn *fn, void *ctx,
-				    uint32_t *ret_done)
+/* What the tries brought, up to the first that has to be made again; *ret_done of the n
+ * items are done then. A child that has not come to the end must have a reason. */
+static void batch_deliver(struct ph_replay *r, const struct ph_replay_item *items, uint32_t n, uint32_t k,
+			  uint32_t begun, ph_replay_fn *fn, void *ctx, uint32_t *ret_done)
 {
 	uint64_t used = 0;
 	uint32_t i = 0, t = 0;
+	bool dead = !r->child, reason = false;
 	for (; i < n; i++) {
 		struct item_result result = { PH_REPLAY_SKIPPED, 0 };
-		bool tried = t < k && r->which[t] == i;
-		if (tried) {
-			struct ph_err *err = batch_result(r, t, &used, &result);
-			if (err)
-				return err;
-			if (!r->child && t <= begun && result.status == PH_REPLAY_TODO)
+		if (t < k && r->which[t] == i) {
+			if (!batch_result(r, t, &used, &result))
+				break;
+			if (dead && t == begun && result.status == PH_REPLAY_TODO)
 				result.status = PH_REPLAY_FAULT; /* the one that it died of */
+			reason |= result.status == PH_REPLAY_FULL || result.status == PH_REPLAY_TIMEOUT ||
+				  (result.status != PH_REPLAY_DONE && may_spoil(&items[i])) || (dead && t == begun);
 			if (result.status == PH_REPLAY_TODO || (result.status == PH_REPLAY_FULL && t))
 				break; /* alone it may have room */
-			if (result.status == PH_REPLAY_TIMEOUT)
-				r->lost_ns += TIMEOUT_NS;
-			if (result.status != PH_REPLAY_DONE && !count_failure(r, items[i].tag))
-				return ph_err_nomem();
+			if (result.status != PH_REPLAY_DONE)
+				r->nomem |= !count_failures(r, items[i].tag, 1);
 			r->spoilt |= result.status != PH_REPLAY_DONE && may_spoil(&items[i]);
 			t++;
 		}
 		fn(ctx, &items[i], result.status, r->values, result.n);
 	}
+	r->lies |= i < n && !reason;
 	*ret_done = i;
-	return NULL;
 }
 
 /* ---- children that die ---------------------------------------------------------------- */
@@ -191,6 +193,25 @@ static struct ph_err *have_child(struct ph_replay *r, bool *ret)
 	return err;
 }
 
+/* One batch; *ret_done of its items are done then. What takes much longer than such work
+ * takes is lost time. */
+static struct ph_err *run_batch(struct ph_replay *r, const struct ph_replay_item *items, uint32_t n,
+				ph_replay_fn *fn, void *ctx, uint32_t *ret_done)
+{
+	uint64_t start = ph_now_ns();
+	uint32_t k = batch_fill(r, items, n);
+	uint32_t begun = k ? batch_run(r, k) : 0;
+	if (ph_interrupted)
+		return ph_err_interrupted();
+	uint64_t took = ph_now_ns() - start;
+	batch_deliver(r, items, n, k, begun, fn, ctx, ret_done);
+	uint64_t fair = BATCH_NS + *ret_done * ITEM_NS;
+	r->lost_ns += took > fair ? took - fair : 0;
+	if (r->lies && r->child)
+		bury(r);
+	return r->nomem ? ph_err_nomem() : NULL;
+}
+
 static void ignore(void *ctx, const struct ph_replay_item *item, enum ph_replay_status status,
 		   const uint64_t *values, size_t n)
 {
@@ -205,9 +226,7 @@ static struct ph_err *make_ready(struct ph_replay *r)
 	if (r->ready || !n || n > BATCH)
 		return NULL;
 	r->ready = true;
-	uint32_t k = batch_fill(r, r->options.prelude, n);
-	uint32_t begun = k ? batch_run(r, k) : 0;
-	return batch_deliver(r, r->options.prelude, n, k, begun, ignore, NULL, &done);
+	return run_batch(r, r->options.prelude, n, ignore, NULL, &done);
 }
 
 static struct ph_err *run_some(struct ph_replay *r, const struct ph_replay_item *items, uint32_t n,
@@ -222,14 +241,55 @@ static struct ph_err *run_some(struct ph_replay *r, const struct ph_replay_item 
 		err = make_ready(r);
 	if (err || !r->child)
 		return err; /* again, with another child */
-	uint32_t k = batch_fill(r, items, n);
-	uint32_t begun = k ? batch_run(r, k) : 0;
-	if (ph_interrupted)
-		return ph_err_interrupted();
-	err = batch_deliver(r, items, n, k, begun, fn, ctx, ret_done);
-	if (!err && !*ret_done && r->child) { /* it says that it has done nothing: it lies */
-		ph_replay_kill(r);
-		r->deaths++;
+	return run_batch(r, items, n, fn, ctx, ret_done);
+}
+
+/* ---- all ------------------------------------------------------------------------------- */
+
+/* As long as nobody lies or kills the child; *ret_done of the n items are done then. */
+static struct ph_err *run_together(struct ph_replay *r, const struct ph_replay_item *items, size_t n,
+				   ph_replay_fn *fn, void *ctx, size_t *ret_done)
+{
+	unsigned deaths = r->deaths;
+	for (*ret_done = 0; *ret_done < n && deaths == r->deaths;) {
+		uint32_t some = n - *ret_done < BATCH ? (uint32_t)(n - *ret_done) : BATCH, done = 0;
+		struct ph_err *err = run_some(r, items + *ret_done, some, fn, ctx, &done);
+		if (err)
+			return err;
+		*ret_done += done;
+	}
+	return NULL;
+}
+
+static int by_tag(const void *a, const void *b)
+{
+	const struct ph_replay_item *x = a, *y = b;
+	if (x->tag != y->tag)
+		return x->tag < y->tag ? -1 : 1;
+	return (x->object > y->object) - (x->object < y->object);
+}
+
+/* Each tag with a child of its own: who spoils it, spoils his own answers. */
+static struct ph_err *run_apart(struct ph_replay *r, const struct ph_replay_item *items, size_t n,
+				ph_replay_fn *fn, void *ctx)
+{
+	struct ph_replay_item *sorted ph_cleanup_free = reallocarray(NULL, n, sizeof *sorted);
+	struct ph_err *err = NULL;
+	if (!sorted)
+		return ph_err_nomem();
+	memcpy(sorted, items, n * sizeof *sorted);
+	qsort(sorted, n, sizeof *sorted, by_tag);
+	for (size_t from = 0, to = 0; !err && from < n;) {
+		size_t done;
+		r->lies = false;
+		if (from == to) /* another tag */
+			ph_replay_kill(r);
+		for (to = from; to < n && sorted[to].tag == sorted[from].tag;)
+			to++;
+		err = run_together(r, sorted + from, to - from, fn, ctx, &done);
+		if (!err && r->lies)
+			r->nomem |= !count_failures(r, sorted[from].tag, FAILURES_MAX);
+		from += done;
 	}
 	return err;
 }
@@ -237,15 +297,12 @@ static struct ph_err *run_some(struct ph_replay *r, const struct ph_replay_item 
 struct ph_err *ph_replay_run(struct ph_replay *r, const struct ph_replay_item *items, size_t n,
 			     ph_replay_fn *fn, void *ctx)
 {
-	while (n) {
-		uint32_t some = n < BATCH ? (uint32_t)n : BATCH, done = 0;
-		struct ph_err *err = run_some(r, items, some, fn, ctx, &done);
-		if (err)
-			return err;
-		items += done;
-		n -= done;
-	}
-	return NULL;
+	size_t done = 0;
+	struct ph_err *err = r->apart ? NULL : run_together(r, items, n, fn, ctx, &done);
+	if (err || done == n)
+		return err;
+	r->apart = true;
+	return run_apart(r, items + done, n - done, fn, ctx);
 }
 
 void ph_replay_renew(struct ph_replay *r)

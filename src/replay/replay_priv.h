@@ -32,8 +32,11 @@ struct ph_replay {
 	bool ready;              /* its prelude has run */
 	int to, from;            /* pipes */
 	bool spoilt;             /* the child's copy may be: the next batch gets another one */
+	bool lies;               /* it has not done what it says */
+	bool apart;              /* one has died or lied: every tag has a child of its own */
+	bool nomem;
 	unsigned deaths, renewals;
-	uint64_t lost_ns;        /* time spent on what did not end */
+	uint64_t lost_ns;        /* time that took longer than such work takes */
 	uint8_t *failures;       /* [nfailures] by tag */
 	size_t nfailures;
 	uint32_t *which;         /* [BATCH] the batch's items: where they stand in the list */

@@ -6,9 +6,11 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #if __has_include(<sys/rseq.h>)
 #include <sys/rseq.h>
@@ -19,6 +21,7 @@
 #define PATIENCE_MS 10000 /* without any item done; the child's own watchdog is faster */
 #define BATCH_MS 60000    /* all in all: a child can pretend to go on */
 #define LOOK_MS 100
+#define REAP_MS 2000
 
 extern const uint8_t ph_replay_image[], ph_replay_image_end[]; /* image.c */
 
@@ -127,6 +130,7 @@ static void prepare_control(struct ph_replay *r)
 	c->staged_end = r->placing.staged_end;
 	c->thread = r->options.thread;
 	c->release = r->options.release;
+	c->can_set_thread = getauxval(AT_HWCAP2) & ARCH_CAN_SET_THREAD;
 	c->step = STEP_START;
 	c->error = 0;
 	c->next = 0;
@@ -173,6 +177,7 @@ struct ph_err *ph_replay_spawn(struct ph_replay *r)
 	close(up[1]);
 	r->to = down[1];
 	r->from = up[0];
+	fcntl(r->to, F_SETFL, O_NONBLOCK);
 	if (r->child < 0) {
 		r->child = 0;
 		ph_replay_kill(r);
@@ -222,18 +227,30 @@ bool ph_replay_wait(struct ph_replay *r)
 
 #endif
 
+/* Without its pipes a child ends by itself, unless it is hostile and we may not kill it
+ * (it has kept our user ID then: child.c): nobody waits for that. */
+static void reap(pid_t child)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	bool killed = !kill(child, SIGKILL);
+	for (int i = 0; i < REAP_MS; i++) {
+		pid_t pid = waitpid(child, NULL, killed ? 0 : WNOHANG);
+		if (pid == child || (pid < 0 && errno != EINTR))
+			return;
+		if (!pid)
+			nanosleep(&pause, NULL);
+	}
+}
+
 void ph_replay_kill(struct ph_replay *r)
 {
-	if (r->child > 0) {
-		kill(r->child, SIGKILL);
-		while (waitpid(r->child, NULL, 0) < 0 && errno == EINTR)
-			;
-	}
 	if (r->to >= 0)
 		close(r->to);
 	if (r->from >= 0)
 		close(r->from);
+	r->to = r->from = -1;
+	if (r->child > 0)
+		reap(r->child);
 	r->child = 0;
 	r->ready = false;
-	r->to = r->from = -1;
 }

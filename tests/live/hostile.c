@@ -11,6 +11,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
@@ -62,6 +63,7 @@ KEPT static volatile int armed;
 KEPT static volatile uint64_t fired; /* stays 0 in the target */
 KEPT static char evidence[4096];     /* a file that must never be there */
 KEPT static int port;                /* where nobody may connect */
+KEPT static pid_t target;            /* whom this is a copy of */
 KEPT static char maps[1 << 20];      /* our /proc/self/maps, from before */
 KEPT static size_t maps_size;
 
@@ -212,18 +214,22 @@ __attribute__((noreturn)) static void spin(void)
 		__asm__ volatile("");
 }
 
-/* A signal frame of ours: runs `ip` with all signals blocked and no stack for them. */
-__attribute__((noreturn)) static void masked(void (*ip)(void))
+/* A signal frame of ours: runs `ip` with signals blocked. */
+#define ALL (~0ull)
+#define WATCHDOG (1ull << (SIGPROF - 1))
+__attribute__((noreturn)) static void masked(void (*ip)(void), uint64_t signals)
 {
 	KEPT static uint64_t frame[80];
 	memset(frame, 0, sizeof frame);
-	frame[3] = 2; /* SS_DISABLE */
+	frame[2] = signals == ALL ? 0 : SIGNAL_STACK;
+	frame[3] = signals == ALL ? SS_DISABLE : 0;
+	frame[4] = STACK_SIGNAL;
 	uint64_t *gregs = frame + 5;
 	gregs[15] = ((uint64_t)__builtin_frame_address(0) & -64ull) - 4096 - 8;
 	gregs[16] = (uint64_t)ip;
 	gregs[17] = 0x202;
 	gregs[18] = 0x33 | 0x2bull << 48;
-	frame[5 + 32] = ~0ull; /* sigmask */
+	frame[5 + 32] = signals;
 	__asm__ volatile("mov %0, %%rsp\n	jmp *%1" : : "r"(frame), "r"(restorer()) : "memory");
 	__builtin_unreachable();
 }
@@ -239,7 +245,7 @@ static int loop(struct thing *t, visitproc *visit, void *arg)
 static int loop_masked(struct thing *t, visitproc *visit, void *arg)
 {
 	(void)t, (void)visit, (void)arg;
-	masked(spin);
+	masked(spin, ALL);
 }
 
 static void spin_busily(void)
@@ -252,7 +258,7 @@ static void spin_busily(void)
 static int loop_next(struct thing *t, visitproc *visit, void *arg)
 {
 	(void)t, (void)visit, (void)arg;
-	masked(spin_busily);
+	masked(spin_busily, ALL);
 }
 
 static int wait_for_byte(struct thing *t, visitproc *visit, void *arg)
@@ -276,23 +282,28 @@ static int loop_state(struct thing *t, visitproc *visit, void *arg)
 }
 
 /* One item a batch, and never reads: work without end for pyheap, then its pipe is full. */
-static int trickle(struct thing *t, visitproc *visit, void *arg)
+static void trickle_on(void)
 {
-	(void)t, (void)visit, (void)arg;
-	uint64_t byte = seize() ? pipe_byte() : 0, site = syscall_after(CHILD_BASE);
 	volatile struct control *c = CONTROL;
-	(void)t, (void)visit, (void)arg;
 	c->results[0].n = 0;
 	c->results[0].status = PH_REPLAY_DONE;
-	for (c->next = 1;; ) {
-		pretend_running();
+	c->next = 1; /* pyheap sets it to 0 for every batch */
+	uint64_t byte = seize() ? pipe_byte() : 0, site = syscall_after(CHILD_BASE);
+	for (;;) {
 		if (c->next)
 			continue;
+		for (volatile int i = 0; i < 200000; i++)
+			; /* until pyheap waits */
 		c->next = 1;
 		c->results[0].status = PH_REPLAY_DONE;
 		attempt(site, SYS_write, 1, byte, 1);
 	}
-	return 0;
+}
+
+static int trickle(struct thing *t, visitproc *visit, void *arg)
+{
+	(void)t, (void)visit, (void)arg;
+	masked(trickle_on, WATCHDOG);
 }
 
 /* Every call ends, a moment before the watchdog would end it. */
@@ -337,13 +348,13 @@ static int kill_(struct thing *t, visitproc *visit, void *arg)
 	else if (t->arg == 1)
 		kill(-1, 0);
 	else
-		syscall(SYS_tgkill, t->arg, t->arg, SIGKILL); /* the target's pid */
+		syscall(SYS_tgkill, target, target, SIGKILL);
 	return visit(t->held, arg);
 }
 
 static int ptrace_(struct thing *t, visitproc *visit, void *arg)
 {
-	ptrace(t->arg ? PTRACE_TRACEME : PTRACE_ATTACH, (pid_t)t->arg, 0, 0);
+	ptrace(t->arg ? PTRACE_TRACEME : PTRACE_ATTACH, target, 0, 0);
 	return visit(t->held, arg);
 }
 
@@ -358,11 +369,11 @@ static int new_code(struct thing *t, visitproc *visit, void *arg)
 	else if (t->arg == 1)
 		mprotect(code, 4096, PROT_READ | PROT_EXEC);
 	else if (t->arg == 2)
-		at = (void *)CONTROL->out;
+		at = (void *)(CONTROL->out + OUT_MAX - 1);
 	else if (t->arg == 3)
 		mprotect((void *)CHILD_BASE, 4096, PROT_READ | PROT_WRITE | PROT_EXEC);
 	if (t->arg == 2)
-		CONTROL->out[0] = 0xc3;
+		CONTROL->out[OUT_MAX - 1] = 0xc3;
 	((void (*)(void))at)();
 	return visit(t->held, arg);
 }
@@ -630,7 +641,6 @@ static inline void flags_set(uint64_t bits)
 
 static int trap(struct thing *t, visitproc *visit, void *arg)
 {
-	volatile int zero = 0;
 	switch (t->arg) {
 	case 0:
 		__asm__ volatile("int3");
@@ -639,7 +649,7 @@ static int trap(struct thing *t, visitproc *visit, void *arg)
 		__asm__ volatile("ud2");
 		break;
 	case 2:
-		zero = 1 / zero;
+		__asm__ volatile("xor %%ecx, %%ecx\n	div %%ecx" : : : "rax", "rcx", "rdx");
 		break;
 	case 3:
 		flags_set(FLAG_TF);
@@ -863,11 +873,14 @@ static PyObject *arm(PyObject *self, PyObject *args)
 	(void)self;
 	if (!PyArg_ParseTuple(args, "si", &path, &port))
 		return NULL;
-	snprintf(evidence, sizeof evidence, "%s", path);
+	if (!realpath(".", evidence) || strlen(evidence) + strlen(path) + 2 > sizeof evidence)
+		return NULL;
+	strcat(strcat(evidence, "/"), path);
 	int fd = open("/proc/self/maps", O_RDONLY);
 	for (ssize_t n; (n = read(fd, maps + maps_size, sizeof maps - 1 - maps_size)) > 0;)
 		maps_size += (size_t)n;
 	close(fd);
+	target = getpid();
 	armed = 1;
 	return Py_BuildValue("");
 }

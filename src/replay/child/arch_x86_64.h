@@ -6,6 +6,8 @@
 
 #include <stdint.h>
 
+#define ARCH_CAN_SET_THREAD 2 /* bit of AT_HWCAP2: FSGSBASE */
+
 /* On another stack, never to return. */
 __attribute__((noreturn)) static inline void arch_enter(uint64_t stack, uint64_t entry)
 {
@@ -38,9 +40,16 @@ static inline long sys6(long n, long a, long b, long c, long d, long e, long f)
 }
 
 #define ARCH_SET_FS 0x1002
+#define ARCH_SHSTK_DISABLE 0x5002
 static inline long arch_set_thread(uint64_t base)
 {
-	return sys6(__NR_arch_prctl, ARCH_SET_FS, (long)base, 0, 0, 0, 0);
+	sys6(__NR_arch_prctl, ARCH_SHSTK_DISABLE, 1, 0, 0, 0, 0); /* returns are not to calls here */
+	return base ? sys6(__NR_arch_prctl, ARCH_SET_FS, (long)base, 0, 0, 0, 0) : 0;
+}
+/* The same without a system call, where the processor and the kernel let us. */
+static inline void arch_reset_thread(uint64_t base)
+{
+	__asm__ volatile("wrfsbase %0" : : "r"(base));
 }
 
 /* struct sigaction of the kernel, and its ucontext as far as it is needed. */
@@ -52,7 +61,11 @@ struct arch_sigaction {
 };
 #define ARCH_SA_FLAGS (0x4 /* SIGINFO */ | 0x08000000 /* ONSTACK */ | 0x04000000 /* RESTORER */)
 
+/* cs, gs, fs, ss */
+#define ARCH_SEGMENTS (0x33ull | 0x2bull << 48)
+
 enum {
+	GREG_SEGMENTS = 18,
 	GREG_R10 = 2, GREG_RDI = 8, GREG_RSI = 9, GREG_RDX = 12, GREG_RAX = 13, GREG_RSP = 15, GREG_RIP = 16, GREG_EFL = 17,
 };
 struct arch_ucontext {
@@ -97,6 +110,8 @@ __asm__(".text\n"
 	"	lea 1f(%rip), %rax\n"
 	"	mov %rax, arch_back + 8(%rip)\n"
 	"	mov %r8, %rsp\n"
+	/* as the last one has left the processor is not for the next */
+	"	push $0x202\n	popf\n	fninit\n	ldmxcsr 2f(%rip)\n"
 	"	mov %rdi, %rax\n"
 	"	mov %rsi, %rdi\n"
 	"	mov %rdx, %rsi\n"
@@ -106,6 +121,7 @@ __asm__(".text\n"
 	"1:	cld\n"
 	"	pop %r15\n	pop %r14\n	pop %r13\n	pop %r12\n	pop %rbx\n	pop %rbp\n"
 	"	ret\n"
+	"2:	.long 0x1f80\n"
 	".type arch_restore, @function\n"
 	"arch_restore:\n"
 	"	mov $15, %eax\n"
@@ -117,7 +133,8 @@ static inline void arch_go_back(struct arch_ucontext *uc)
 {
 	uc->gregs[GREG_RSP] = arch_back.sp;
 	uc->gregs[GREG_RIP] = arch_back.ip;
-	uc->gregs[GREG_EFL] &= ~0x40500ull; /* no single steps, no backwards strings, no alignment checks */
+	uc->gregs[GREG_EFL] = 0x202;
+	uc->gregs[GREG_SEGMENTS] = ARCH_SEGMENTS;
 	uc->gregs[GREG_RAX] = 0;
 }
 

@@ -3,6 +3,7 @@
  * else of the world. It calls functions of the target's and writes down what they
  * visit. No libc, no relocations; runs at CHILD_BASE. docs/replay.md says what is
  * contained and what is not. */
+#include <errno.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -19,6 +20,7 @@
 #define TICK_US 50000      /* of processor time */
 #define TICKS 10           /* one call may take */
 #define NOBODY 65534
+#define SIGINFO_ARCH 7     /* words: si_arch of a SIGSYS */
 
 #pragma GCC visibility push(hidden)
 extern const char child_text_end[]; /* child.lds */
@@ -36,6 +38,8 @@ static struct {
 	uint64_t used;             /* values of this batch written so far */
 	uint64_t base;             /* and before this item */
 	uint64_t spare_used;       /* bytes */
+	uint64_t thread;           /* as in the control block, which all may write to */
+	bool can_set_thread;
 	bool full;
 } call;
 static char pipe_byte;
@@ -67,11 +71,18 @@ static long must(long ret)
 
 static void unmap(uint64_t from, uint64_t to)
 {
-	if (from < to)
-		must(sys6(__NR_munmap, (long)from, (long)(to - from), 0, 0, 0, 0));
+	long ret = from < to ? sys6(__NR_munmap, (long)from, (long)(to - from), 0, 0, 0, 0) : 0;
+	uint64_t half = from + ((to - from) / 2 & -PAGE);
+	if (ret != -EPERM || to - from <= PAGE) {
+		must(ret == -EPERM ? 0 : ret);
+		return;
+	}
+	unmap(from, half); /* 36 deep at most */
+	unmap(half, to);
 }
 
-/* All but ourselves: vdso and vvar, too. */
+/* All but ourselves: vdso and vvar, too, unless the kernel has sealed them (since Linux
+ * 6.16 it can): then all but the pages that it does not let go. */
 static void unmap_all(void)
 {
 	unmap(0x10000, CHILD_BASE);
@@ -135,12 +146,12 @@ static void fail(struct arch_ucontext *uc, uint32_t status)
 
 /* An allocator that has run out asks for pages: it gets some of ours, never the kernel's.
  * What it gives back, it may. */
-static bool play_kernel(struct arch_ucontext *uc)
+static bool play_kernel(const void *info, struct arch_ucontext *uc)
 {
 	uint64_t n = (arch_argument(uc, 1) + PAGE - 1) & -PAGE, number = arch_call_number(uc);
-	if (!call.running)
+	if (!call.running || ((const uint32_t *)info)[SIGINFO_ARCH] != ARCH_AUDIT)
 		return false;
-	if (number == __NR_munmap || number == __NR_madvise) {
+	if (number == __NR_munmap) {
 		arch_set_result(uc, 0);
 		return true;
 	}
@@ -154,8 +165,7 @@ static bool play_kernel(struct arch_ucontext *uc)
 
 static void handler(int number, void *info, void *context)
 {
-	(void)info;
-	if (number == SIGSYS && play_kernel(context))
+	if (number == SIGSYS && play_kernel(info, context))
 		return;
 	if (number != SIGPROF) {
 		fail(context, PH_REPLAY_FAULT);
@@ -207,13 +217,15 @@ static void set_limits(void)
 	limit(RLIMIT_MEMLOCK, 0);
 }
 
-/* Root becomes nobody. Where that user does not exist (in a user namespace with a single
- * one) it stays who it is, without its capabilities. */
+/* Root becomes nobody, if it could still kill us then. Where it could not, or where that
+ * user does not exist (in a user namespace with a single one), it stays who it is, without
+ * its capabilities. */
 static void drop_privileges(void)
 {
 	struct { uint32_t version; int32_t pid; } head = { _LINUX_CAPABILITY_VERSION_3, 0 };
-	struct { uint32_t effective, permitted, inheritable; } none[2] = { { 0 } };
-	if (sys6(__NR_geteuid, 0, 0, 0, 0, 0, 0) == 0) {
+	struct { uint32_t effective, permitted, inheritable; } has[2] = { { 0 } }, none[2] = { { 0 } };
+	must(sys6(__NR_capget, (long)&head, (long)has, 0, 0, 0, 0));
+	if (sys6(__NR_geteuid, 0, 0, 0, 0, 0, 0) == 0 && has[0].effective >> CAP_KILL & 1) {
 		sys6(__NR_setgroups, 0, 0, 0, 0, 0, 0);
 		if (sys6(__NR_setresgid, NOBODY, NOBODY, NOBODY, 0, 0, 0) == 0)
 			sys6(__NR_setresuid, NOBODY, NOBODY, NOBODY, 0, 0, 0);
@@ -272,6 +284,8 @@ static void seal(void)
 static uint64_t guarded(uint64_t f, uint64_t a, uint64_t b, uint64_t c)
 {
 	uint64_t stack = CHILD_STACK + 2 * STACK_GUARD + STACK_OWN + STACK_CALL;
+	if (call.can_set_thread)
+		arch_reset_thread(call.thread);
 	call.calls++;
 	call.running = true;
 	uint64_t ret = arch_call(f, a, b, c, stack);
@@ -384,12 +398,13 @@ static void serve(void)
 __attribute__((noreturn)) void child_main(void)
 {
 	step(STEP_START);
+	call.thread = control->thread;
+	call.can_set_thread = control->can_set_thread && control->thread;
 	unmap_all();
 	step(STEP_UNMAP);
 	place_all();
 	step(STEP_PLACE);
-	if (control->thread)
-		must(arch_set_thread(control->thread));
+	must(arch_set_thread(control->thread));
 	step(STEP_THREAD);
 	catch_signals();
 	step(STEP_SIGNALS);

@@ -48,7 +48,7 @@ struct place {
 
 enum child_step {
 	STEP_START, STEP_UNMAP, STEP_PLACE, STEP_THREAD, STEP_SIGNALS, STEP_WATCHDOG, STEP_LIMITS,
-	STEP_PRIVILEGES, STEP_DESCRIPTORS, STEP_SECCOMP, STEP_SEALED,
+	STEP_PRIVILEGES, STEP_DESCRIPTORS, STEP_SEALED,
 };
 
 /* ---- working ---- */
@@ -66,6 +66,7 @@ struct control {
 	uint64_t nplaces;              /* in `out`, as struct place */
 	uint64_t thread;               /* base of the thread's local storage, 0 = none */
 	uint64_t release;              /* ph_replay_options.release */
+	bool can_set_thread;           /* without a system call */
 	uint64_t staged_end;
 	/* set by the child */
 	uint32_t step, error;          /* how far the seal came; the errno of the step that failed */
