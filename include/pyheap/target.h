@@ -95,6 +95,9 @@ const void *ph_module_bytes(const struct ph_module *module, ph_addr addr, size_t
  * module's file, which may be made executable; false when there are no more. */
 bool ph_module_code(const struct ph_module *module, size_t i, ph_addr *ret_addr, uint64_t *ret_n,
 		    const uint8_t **ret_bytes);
+/* The i-th range of a process's memory of which all that mem does not have was never
+ * written to and reads as zeroes; false when there are no more. */
+bool ph_target_zeroes(const struct ph_target *target, size_t i, ph_addr *ret_start, ph_addr *ret_end);
 /* The module whose mappings hold addr, or NULL. */
 const struct ph_module *ph_target_module_at(const struct ph_target *target, ph_addr addr);
 /* Build-id in hex, owned by the caller; NULL when there is none. */

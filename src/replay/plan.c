@@ -203,6 +203,28 @@ static bool stage(struct placing *p, struct place m)
 	return true;
 }
 
+/* Pages that the target has and never wrote to are not in the copy. */
+static bool place_zeroes(const struct ph_target *target, struct placing *p)
+{
+	const struct ph_mem *mem = target->mem;
+	ph_addr start, end;
+	for (size_t i = 0, seg = 0; ph_target_zeroes(target, i, &start, &end); i++) {
+		while (seg < mem->nsegs && mem->segs[seg].end <= start)
+			seg++;
+		for (size_t k = seg; start < end; k++) {
+			bool more = k < mem->nsegs && mem->segs[k].start < end;
+			ph_addr stop = more ? mem->segs[k].start & -PAGE : end;
+			if (stop > start && !PH_VEC_PUSH(&p->places, (struct place){ start, 0, stop - start, PLACE_ZERO,
+										       PLACE_READ | PLACE_WRITE }))
+				return false;
+			if (!more)
+				break;
+			start = (mem->segs[k].end + PAGE - 1) & -PAGE;
+		}
+	}
+	return true;
+}
+
 /* Regions that hold nothing of the target stay where they are, and go with all else. */
 static bool drop_unused(struct placing *p, const struct planner *pl)
 {
@@ -265,6 +287,7 @@ struct ph_err *ph_placing_make(const struct ph_target *target, struct placing *p
 		ok = stage(p, pl.copies.items[i]);
 	for (size_t i = 0; ok && i < pl.moves.n; i++)
 		ok = stage(p, pl.moves.items[i]);
+	ok = ok && place_zeroes(target, p);
 	ph_vec_free(&pl.codes);
 	ph_vec_free(&pl.moves);
 	ph_vec_free(&pl.copies);

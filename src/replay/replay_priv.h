@@ -15,7 +15,7 @@ struct region {
 	uint64_t staged; /* where the child takes it first, out of the way of everything */
 };
 struct placing {
-	struct PH_VEC(struct place) places;   /* COPY first: MOVE takes pages away. `from` is a staged address */
+	struct PH_VEC(struct place) places;   /* COPY before MOVE, which takes pages away; then ZERO. `from` is a staged address */
 	struct PH_VEC(struct region) regions; /* ascending */
 	uint64_t staged_end;
 };

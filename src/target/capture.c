@@ -233,6 +233,21 @@ double ph_target_pause_ms(const struct ph_target *target)
 	return p && p->stop ? ph_stop_elapsed(p->stop) : target->pause_ms;
 }
 
+/* Private and without a file; but nothing is known where a page could not be read. */
+bool ph_target_zeroes(const struct ph_target *target, size_t i, ph_addr *ret_start, ph_addr *ret_end)
+{
+	const struct ph_process *p = target->kind == PH_TARGET_PROCESS ? target->priv : NULL;
+	for (size_t k = 0; p && !p->low_memory && !p->copy.bad.n && k < p->maps.n; k++) {
+		const struct ph_mapping *m = &p->maps.items[k];
+		if (!m->readable || !m->writable || m->shared || (m->path && m->path[0] != '[') || i--)
+			continue;
+		*ret_start = m->start;
+		*ret_end = m->end;
+		return true;
+	}
+	return false;
+}
+
 void ph_process_close(struct ph_target *target)
 {
 	struct ph_process *p = target->priv;

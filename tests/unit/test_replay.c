@@ -20,6 +20,7 @@ Suite *replay_suite(void);
 static struct { uint64_t first, second; } data = { 1, 2 }; /* the target's has other values */
 static volatile int *volatile nowhere_to_stop = &(volatile int){ 0 };
 static volatile int *volatile nowhere = (volatile int *)8;
+static char zeroes[4 << 20]; /* nobody writes to it */
 static int64_t *shared; /* seen by all three processes, if the seal leaks */
 typedef int visitproc(void *object, void *arg);
 
@@ -71,6 +72,10 @@ TARGETS int writes_to_shared(void *object, visitproc *visit, void *arg)
 {
 	++*shared;
 	return visit((void *)(uintptr_t)*shared, arg);
+}
+TARGETS int64_t reads_zeroes(char *object)
+{
+	return zeroes[sizeof zeroes / 2] + 5;
 }
 TARGETS int is_no_object(void *object)
 {
@@ -202,8 +207,10 @@ START_TEST(test_target_memory)
 		{ 0x20, FN(visits), FN(is_no_object), PH_REPLAY_TRAVERSE, 1 },
 		{ 0x30, FN(plus_one), 0, PH_REPLAY_CALL, 2 },
 		{ 0x40, FN(visits), FN(plus_one), PH_REPLAY_TRAVERSE, 1 },
+		{ 0x50, FN(reads_zeroes), 0, PH_REPLAY_CALL, 3 },
 	};
-	run(items, 4);
+	run(items, 5);
+	ck_assert(got[4].n == 1 && got[4].values[0] == 5);
 	is_visited(0, 0x10);
 	ck_assert(got[1].status == PH_REPLAY_DONE && got[1].n == 0);
 	ck_assert(got[2].n == 1 && got[2].values[0] == 0x31);

@@ -112,9 +112,9 @@ static bool place(const struct place *p)
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
 	if (got != (long)start)
 		return false;
-	if (!move) {
+	if (p->kind == PLACE_COPY) {
 		copy(p->to, p->from, p->len);
-	} else if (sys6(__NR_mremap, (long)p->from, (long)n, (long)n, MREMAP_MAYMOVE | MREMAP_FIXED, (long)start,
+	} else if (move && sys6(__NR_mremap, (long)p->from, (long)n, (long)n, MREMAP_MAYMOVE | MREMAP_FIXED, (long)start,
 			0) != (long)start) {
 		sys6(__NR_munmap, (long)start, (long)n, 0, 0, 0, 0);
 		return false;

@@ -38,9 +38,10 @@ struct child_head {
 enum place_kind {
 	PLACE_MOVE, /* take the pages away from `from` */
 	PLACE_COPY, /* fresh pages, with len bytes of `from` at `to` */
+	PLACE_ZERO, /* fresh pages: the target's are as it got them */
 };
 enum place_rights { PLACE_READ = 1, PLACE_WRITE = 2, PLACE_EXECUTE = 4 };
-/* One range of the target's memory. MOVE: whole pages. */
+/* One range of the target's memory. MOVE, ZERO: whole pages. */
 struct place {
 	uint64_t to, from, len;
 	uint32_t kind, rights;
