@@ -20,7 +20,7 @@ Suite *replay_suite(void);
 static struct { uint64_t first, second; } data = { 1, 2 }; /* the target's has other values */
 static volatile int *volatile nowhere_to_stop = &(volatile int){ 0 };
 static volatile int *volatile nowhere = (volatile int *)8;
-static char zeroes[4 << 20]; /* nobody writes to it */
+static volatile char zeroes[64 << 20]; /* nobody writes to it */
 static int64_t *shared; /* seen by all three processes, if the seal leaks */
 typedef int visitproc(void *object, void *arg);
 
