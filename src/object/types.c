@@ -168,9 +168,19 @@ static bool kind_usable(struct ph_objects *os, const struct ph_kind *k)
 	return k->refs != NULL || k->size != NULL;
 }
 
+/* By a type's name; one without a module is a builtin's only if the interpreter's own
+ * file has it: Cython has generators of its own, for one. */
+static const struct ph_kind *kind_named(struct ph_objects *os, ph_addr type, const char *name)
+{
+	const struct ph_module *interpreter = ph_target_module_at(os->rt->target, os->rt->type_type);
+	if (interpreter && !strchr(name, '.') && (type < interpreter->start || type >= interpreter->end))
+		return NULL;
+	return ph_kind_find(name);
+}
+
 static const struct ph_kind *kind_of(struct ph_objects *os, const struct ph_type *t)
 {
-	const struct ph_kind *k = ph_kind_find(t->name);
+	const struct ph_kind *k = kind_named(os, t->address, t->name);
 	return k && kind_usable(os, k) ? k : NULL;
 }
 
@@ -334,7 +344,7 @@ static void size_plan(struct ph_objects *os, struct ph_type *t)
 			t->python_sizeof = true;
 			continue;
 		}
-		const struct ph_kind *k = ph_py_type_name(os->rt, m, name, sizeof name) ? ph_kind_find(name) : NULL;
+		const struct ph_kind *k = ph_py_type_name(os->rt, m, name, sizeof name) ? kind_named(os, m, name) : NULL;
 		if (k && (k->size || !strcmp(k->name, "object")))
 			t->sizer = k;
 		t->sizeof_method = function_of(os, value);

@@ -27,6 +27,7 @@ KEEP, HELD = [], [1]
 def friends():
     KEEP.append(hostile.make("picky", "hostile.Friend%d" % len(KEEP), 0, HELD, 200))
 friends()
+KEEP.append(hostile.make("picky", "generator", 0, HELD, 3))  # a builtin's name
 for spec in sys.argv[3:]:
     name, arg, count = (spec.split(":") + ["0", "1"][spec.count(":"):])[:3]
     KEEP.append(hostile.make(name, "hostile.%s_%s" % (name, arg), int(arg), HELD, int(count)))
@@ -161,6 +162,13 @@ def test_verify(folder):
     specs = {**CALLS, **WORDS}
     with Hostile(folder, specs) as target:
         target.top("--verify", 30, "--verify")
+
+
+def test_name(folder):
+    """A type of an extension that is called as a builtin one is not read like that."""
+    with Hostile(folder, ["numbers"]) as target:
+        status, _, err, _ = run("generator", 20, "top", "--verify", str(target.pid))
+        check("readers read their own types only", status == 0 and "compared, 0 differ" in err, err)
 
 
 def test_liar(folder, spec):
@@ -344,7 +352,7 @@ def main():
             f.write(PROGRAM)
         jobs = [(test_patience, spec) for spec in PATIENCE]
         jobs += [(test_trickle,), (test_group, "system calls", CALLS), (test_group, "words", WORDS),
-                 (test_group, "deaths", DEATHS), (test_verify,), (test_no_kill,), (test_no_exec,)]
+                 (test_group, "deaths", DEATHS), (test_verify,), (test_name,), (test_no_kill,), (test_no_exec,)]
         jobs += [(test_group, spec, {spec: n}) for spec, n in {**BEHIND, **BEHIND_FAILED}.items()]
         jobs += [(test_liar, spec) for spec in LIARS]
         jobs += [(test_seal,), (test_no_fork,), (test_ignored_sigchld,), (test_cores,)]
