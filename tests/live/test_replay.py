@@ -19,8 +19,9 @@ from support import PYHEAP, ROOT, SYSTEM_PYTHON, VALIDATOR, Results, Sample
 
 HONEST = 200  # objects before, between and behind the attackers
 PROGRAM = """
-import gc, sys
+import gc, sys, warnings
 gc.disable()
+warnings.simplefilter("ignore")
 sys.path.insert(0, sys.argv[1])
 import hostile
 KEEP, HELD = [], [1]
