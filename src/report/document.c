@@ -8,22 +8,6 @@
 #define PYHEAP_VERSION "0"
 #endif
 
-/* What is counted here may have cost objects; the others are told by coverage,
- * or are worth a note only. */
-static const bool incomplete[PH_NOTE_KINDS] = {
-	[PH_NOTE_MISSING_PAGES] = true,
-	[PH_NOTE_MISSING_FILE] = true,
-	[PH_NOTE_TRUNCATED_CORE] = true,
-	[PH_NOTE_BAD_OBJECT] = true,
-	[PH_NOTE_BAD_REFERENCE] = true,
-	[PH_NOTE_BAD_SIZE] = true,
-	[PH_NOTE_BAD_LIST] = true,
-	[PH_NOTE_BAD_TYPE] = true,
-	[PH_NOTE_NEGATIVE_EXCESS] = true,
-	[PH_NOTE_COLLECTING] = true,
-	[PH_NOTE_HEAP_SIZE] = true,
-};
-
 json_t *ph_json_u64(uint64_t n)
 {
 	return json_integer(n > INT64_MAX ? INT64_MAX : (json_int_t)n);
@@ -110,7 +94,7 @@ static json_t *make_notes(const struct ph_notes *notes)
 static bool is_complete(const struct ph_notes *notes)
 {
 	for (int k = 0; notes && k < PH_NOTE_KINDS; k++)
-		if (incomplete[k] && notes->kind[k].count)
+		if (ph_note_incomplete((enum ph_note_kind)k) && notes->kind[k].count)
 			return false;
 	return true;
 }

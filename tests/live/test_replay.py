@@ -30,6 +30,9 @@ def friends():
 friends()
 KEEP.append(hostile.make("picky", "generator", 0, HELD, 3))  # a builtin's name
 for spec in sys.argv[3:]:
+    if spec == "impostor":
+        KEEP.append(hostile.make("picky", "datetime.date", 0, HELD, 3))
+        continue
     name, arg, count = (spec.split(":") + ["0", "1"][spec.count(":"):])[:3]
     KEEP.append(hostile.make(name, "hostile.%s_%s" % (name, arg), int(arg), HELD, int(count)))
     friends()
@@ -170,6 +173,16 @@ def test_name(folder):
     with Hostile(folder, ["numbers"]) as target:
         status, _, err, _ = run("generator", 20, "top", "--verify", str(target.pid))
         check("readers read their own types only", status == 0 and "compared, 0 differ" in err, err)
+
+
+def test_difference(folder):
+    """A type that is called like another of an extension is read wrong: --verify says so."""
+    with Hostile(folder, ["impostor"]) as target:
+        status, _, err, _ = run("impostor", 20, "top", "--verify", str(target.pid))
+        said = re.search(r"verify: datetime\.date: 3 with other references, 0 with another size", err)
+        check("--verify says where readers differ", status == 0 and said, (status, err))
+        status, _, err, _ = run("impostor", 20, "top", "--verify", "--strict", str(target.pid))
+        check("--verify --strict: 6", status == 6, (status, err))
 
 
 def test_liar(folder, spec):
@@ -353,7 +366,7 @@ def main():
             f.write(PROGRAM)
         jobs = [(test_patience, spec) for spec in PATIENCE]
         jobs += [(test_trickle,), (test_group, "system calls", CALLS), (test_group, "words", WORDS),
-                 (test_group, "deaths", DEATHS), (test_verify,), (test_name,), (test_no_kill,), (test_no_exec,)]
+                 (test_group, "deaths", DEATHS), (test_verify,), (test_name,), (test_difference,), (test_no_kill,), (test_no_exec,)]
         jobs += [(test_group, spec, {spec: n}) for spec, n in {**BEHIND, **BEHIND_FAILED}.items()]
         jobs += [(test_liar, spec) for spec in LIARS]
         jobs += [(test_seal,), (test_no_fork,), (test_ignored_sigchld,), (test_cores,)]
