@@ -46,10 +46,20 @@ static inline long arch_set_thread(uint64_t base)
 	sys6(__NR_arch_prctl, ARCH_SHSTK_DISABLE, 1, 0, 0, 0, 0); /* returns are not to calls here */
 	return base ? sys6(__NR_arch_prctl, ARCH_SET_FS, (long)base, 0, 0, 0, 0) : 0;
 }
-/* The same without a system call, where the processor and the kernel let us. */
-static inline void arch_reset_thread(uint64_t base)
+/* How code expects to find the processor. The thread, unless 0, is set without a system
+ * call, where the processor and the kernel let us (ARCH_CAN_SET_THREAD). */
+static inline void arch_reset(uint64_t thread)
 {
-	__asm__ volatile("wrfsbase %0" : : "r"(base));
+	static const uint32_t mxcsr = 0x1f80;
+	__asm__ volatile("lea -128(%%rsp), %%rsp\n" /* the compiler may use what lies below */
+			 "push $0x202\n	popf\n"
+			 "lea 128(%%rsp), %%rsp\n"
+			 "fninit\n	ldmxcsr %0"
+			 :
+			 : "m"(mxcsr)
+			 : "cc", "memory");
+	if (thread)
+		__asm__ volatile("wrfsbase %0" : : "r"(thread));
 }
 
 /* struct sigaction of the kernel, and its ucontext as far as it is needed. */
@@ -110,8 +120,6 @@ __asm__(".text\n"
 	"	lea 1f(%rip), %rax\n"
 	"	mov %rax, arch_back + 8(%rip)\n"
 	"	mov %r8, %rsp\n"
-	/* as the last one has left the processor is not for the next */
-	"	push $0x202\n	popf\n	fninit\n	ldmxcsr 2f(%rip)\n"
 	"	mov %rdi, %rax\n"
 	"	mov %rsi, %rdi\n"
 	"	mov %rdx, %rsi\n"
@@ -121,7 +129,6 @@ __asm__(".text\n"
 	"1:	cld\n"
 	"	pop %r15\n	pop %r14\n	pop %r13\n	pop %r12\n	pop %rbx\n	pop %rbp\n"
 	"	ret\n"
-	"2:	.long 0x1f80\n"
 	".type arch_restore, @function\n"
 	"arch_restore:\n"
 	"	mov $15, %eax\n"

@@ -38,8 +38,7 @@ static struct {
 	uint64_t used;             /* values of this batch written so far */
 	uint64_t base;             /* and before this item */
 	uint64_t spare_used;       /* bytes */
-	uint64_t thread;           /* as in the control block, which all may write to */
-	bool can_set_thread;
+	uint64_t thread;           /* to be set anew; 0 = it cannot */
 	bool full;
 } call;
 static char pipe_byte;
@@ -284,8 +283,6 @@ static void seal(void)
 static uint64_t guarded(uint64_t f, uint64_t a, uint64_t b, uint64_t c)
 {
 	uint64_t stack = CHILD_STACK + 2 * STACK_GUARD + STACK_OWN + STACK_CALL;
-	if (call.can_set_thread)
-		arch_reset_thread(call.thread);
 	call.calls++;
 	call.running = true;
 	uint64_t ret = arch_call(f, a, b, c, stack);
@@ -364,6 +361,7 @@ static void work(const struct ph_replay_item *item)
 static void batch(void)
 {
 	uint32_t n = control->nitems <= BATCH ? control->nitems : BATCH;
+	uint32_t tag = ~0u;
 	call.used = 0;
 	for (uint32_t i = 0; i < n; i++) {
 		struct ph_replay_item item = control->items[i]; /* ours: what it calls may write everywhere */
@@ -371,6 +369,9 @@ static void batch(void)
 		call.base = call.used;
 		call.full = false;
 		call.ticks = 0;
+		if (item.tag != tag || call.status != PH_REPLAY_DONE)
+			arch_reset(call.thread); /* as one has left the processor is not for the next */
+		tag = item.tag;
 		call.status = PH_REPLAY_DONE;
 		work(&item);
 		uint32_t status = call.full ? PH_REPLAY_FULL : call.status;
@@ -398,8 +399,7 @@ static void serve(void)
 __attribute__((noreturn)) void child_main(void)
 {
 	step(STEP_START);
-	call.thread = control->thread;
-	call.can_set_thread = control->can_set_thread && control->thread;
+	call.thread = control->can_set_thread ? control->thread : 0;
 	unmap_all();
 	step(STEP_UNMAP);
 	place_all();
