@@ -15,6 +15,7 @@ enum ph_replay_kind {
 	PH_REPLAY_METHOD,   /* function = a method without arguments, aux = what turns the int that it
 			     * returns into a value and fails with all ones: one value */
 	PH_REPLAY_STORE,    /* writes the low `function` (1 to 8) bytes of aux to `object`: in the copy only */
+	PH_REPLAY_CLEAR,    /* the same with `function` bytes of zeroes */
 };
 struct ph_replay_item {
 	ph_addr object, function;

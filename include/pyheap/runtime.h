@@ -40,9 +40,10 @@ void ph_runtime_version(const struct ph_runtime *rt, char buf[32]);
 struct ph_gil {
 	ph_addr holder;      /* the thread state that holds it */
 	ph_addr main_thread; /* that of the main thread */
-	ph_addr storage;     /* base of the thread-local storage of the holder, else of the main thread */
+	ph_addr storage;     /* base of the holder's thread-local storage */
+	ph_addr main_storage; /* and of the main thread's */
 	ph_addr current;     /* up to 3.11: where the pointer to the holder is */
-	ph_addr locked;      /* where the GIL's own word is: an int */
+	ph_addr address;     /* of the GIL itself */
 };
 void ph_runtime_gil(const struct ph_runtime *rt, struct ph_gil *ret);
 

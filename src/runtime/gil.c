@@ -47,10 +47,11 @@ void ph_runtime_gil(const struct ph_runtime *rt, struct ph_gil *ret)
 		ret->holder = rt_field(rt, rt->address, PH_F_PyRuntime_tstate_current);
 	}
 	if (gil && rt_has(rt, PH_F_Gil_locked)) {
-		ret->locked = gil + ph_layout_off(rt->layout, PH_F_Gil_locked);
-		ph_mem_u32(rt->mem, ret->locked, &locked);
+		ret->address = gil;
+		ph_mem_u32(rt->mem, gil + ph_layout_off(rt->layout, PH_F_Gil_locked), &locked);
 	}
 	if (!ret->current && locked == 1 && rt_has(rt, PH_F_Gil_last_holder))
 		ret->holder = rt_field(rt, gil, PH_F_Gil_last_holder);
-	ret->storage = storage_of(rt, ret->holder ? ret->holder : ret->main_thread);
+	ret->storage = storage_of(rt, ret->holder);
+	ret->main_storage = storage_of(rt, ret->main_thread);
 }

@@ -100,6 +100,11 @@ static void copy(uint64_t to, uint64_t from, uint64_t n)
 	__asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n) : : "memory");
 }
 
+static void clear(uint64_t to, uint64_t n)
+{
+	__asm__ volatile("rep stosb" : "+D"(to), "+c"(n) : "a"(0) : "memory");
+}
+
 /* Never replaces what is there: the addresses are reserved first. */
 static bool place(const struct place *p)
 {
@@ -352,6 +357,9 @@ static void work(const struct ph_replay_item *item)
 		break;
 	case PH_REPLAY_STORE:
 		store(item);
+		break;
+	case PH_REPLAY_CLEAR:
+		guarded((uint64_t)clear, item->object, item->function, 0);
 		break;
 	default:
 		call.status = PH_REPLAY_FAULT;
