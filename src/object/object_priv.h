@@ -132,7 +132,13 @@ void ph_types_free(struct ph_objects *os); /* types.c */
 bool replayed_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out);
 bool replayed_size(struct ph_objects *os, const struct ph_object *o, uint64_t *ret_shallow);
 void replayed_free(struct ph_objects *os);
-/* The child, started on first use; NULL when it is not possible (options->refused). */
+/* The child, with the target's CPython ready to be called; prelude: outlives it. child.c */
+#define CHILD_PRELUDE 64
+struct ph_err *child_start(const struct ph_objects *os, struct ph_replay_item prelude[CHILD_PRELUDE],
+			   struct ph_replay **ret);
+/* A function of CPython's; 0 = not exported. */
+ph_addr child_symbol(const struct ph_objects *os, const char *name);
+/* The same, started on first use; NULL when it is not possible (options->refused). */
 struct ph_err *replayed_child(struct ph_objects *os, struct ph_replay **ret);
 /* What to ask an object for: its references or its size; false when that is not known. */
 bool replayed_question(const struct ph_objects *os, ph_addr address, const struct ph_type *t, bool size,

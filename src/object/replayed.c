@@ -8,8 +8,6 @@
 #define SORT_ABOVE 16 /* values; fewer are looked through one by one */
 #define MATCH_STEPS 64
 #define CHUNK 65536   /* questions */
-#define INTERPS_MAX 64
-#define GIL_ITEMS 7
 #define NOWHERE 1     /* no object is at an odd address */
 
 /* ---- the store ------------------------------------------------------------------- */
@@ -23,7 +21,7 @@ struct answer {
 };
 struct ph_replayed {
 	struct ph_replay *replay;
-	struct ph_replay_item prelude[GIL_ITEMS + INTERPS_MAX];
+	struct ph_replay_item prelude[CHILD_PRELUDE];
 	ph_addr getsizeof;  /* _PySys_GetSizeOf, 0 = not exported */
 	ph_addr as_size;    /* PyLong_AsSsize_t */
 	struct PH_VEC(struct answer) answers;
@@ -80,99 +78,7 @@ static const struct answer *answer_of(const struct ph_objects *os, ph_addr addre
 	return os->replayed ? answer_find(os->replayed, address) : NULL;
 }
 
-/* ---- making it ready ---------------------------------------------------------------- */
-
-static ph_addr symbol(const struct ph_objects *os, const char *name)
-{
-	ph_addr at;
-	return ph_target_symbol(os->rt->target, name, NULL, &at, NULL) ? at : 0;
-}
-
-/* A thread state must be current for code that makes an int. When nobody holds the GIL,
- * the main thread is made to: in the copy. Up to 3.11 that is one word; then the
- * current one is thread-local, and PyThreadState_Swap() sets it. It finds a GIL that
- * nobody is about to take or to give back, and a thread that is not half-way either. */
-static size_t take_gil(const struct ph_objects *os, const struct ph_gil *gil, struct ph_replay_item items[GIL_ITEMS])
-{
-	static const enum ph_field idle[] = { PH_F_Gil_mutex, PH_F_Gil_cond, PH_F_Gil_switch_mutex,
-					      PH_F_Gil_switch_cond, PH_F_Gil_locked };
-	size_t n = 0;
-	ph_addr swap = symbol(os, "PyThreadState_Swap");
-	if (gil->current && gil->main_thread)
-		items[n++] = (struct ph_replay_item){ gil->current, 8, gil->main_thread, PH_REPLAY_STORE, 0 };
-	if (gil->current || !gil->address || !swap || !gil->main_thread)
-		return n;
-	for (size_t i = 0; i < sizeof idle / sizeof *idle; i++)
-		if (has(os, idle[i]))
-			items[n++] = (struct ph_replay_item){ gil->address + ph_layout_off(os->layout, idle[i]),
-							      os->layout->field[idle[i]].size, 0, PH_REPLAY_CLEAR, 0 };
-	if (has(os, PH_F_PyThread_state)) /* 0 = detached */
-		items[n++] = (struct ph_replay_item){ gil->main_thread + ph_layout_off(os->layout, PH_F_PyThread_state),
-						      os->layout->field[PH_F_PyThread_state].size, 0, PH_REPLAY_CLEAR, 0 };
-	items[n++] = (struct ph_replay_item){ gil->main_thread, swap, 0, PH_REPLAY_CALL, 0 };
-	return n;
-}
-
-/* The copy's collector is switched off: it would free what we go on to ask about. */
-static size_t stop_collector(const struct ph_objects *os, struct ph_replay_item items[INTERPS_MAX])
-{
-	size_t n = 0;
-	for (size_t i = 0; has(os, PH_F_GC_enabled) && i < os->rt->ninterps && n < INTERPS_MAX; i++)
-		items[n++] = (struct ph_replay_item){ os->rt->interps[i].gc + ph_layout_off(os->layout, PH_F_GC_enabled),
-						      os->layout->field[PH_F_GC_enabled].size, 0, PH_REPLAY_CLEAR, 0 };
-	return n;
-}
-
-static struct ph_err *replay_open(const struct ph_objects *os, struct ph_replayed *r, const struct ph_gil *gil,
-				  bool take)
-{
-	size_t n = take ? take_gil(os, gil, r->prelude) : 0;
-	n += stop_collector(os, r->prelude + n);
-	struct ph_replay_options options = {
-		.thread = take ? gil->main_storage : gil->storage,
-		.prelude = r->prelude,
-		.nprelude = n,
-		.release = symbol(os, "Py_DecRef"),
-	};
-	return ph_replay_open(os->rt->target, &options, &r->replay);
-}
-
-static void keep_value(void *ctx, const struct ph_replay_item *item, enum ph_replay_status status,
-		       const uint64_t *values, size_t n)
-{
-	uint64_t *ret = ctx;
-	*ret = status == PH_REPLAY_DONE && n ? values[0] : 0;
-}
-
-/* Who has the GIL may be about to give it back, or have just got it: then no thread state
- * is current all the same. */
-static struct ph_err *has_current(const struct ph_objects *os, struct ph_replay *replay, bool *ret)
-{
-	ph_addr get = symbol(os, "_PyThreadState_UncheckedGet");
-	if (!get)
-		get = symbol(os, "PyThreadState_GetUnchecked");
-	struct ph_replay_item item = { 0, get, 0, PH_REPLAY_CALL, 0 };
-	uint64_t current = 0;
-	struct ph_err *err = get ? ph_replay_run(replay, &item, 1, keep_value, &current) : NULL;
-	*ret = !get || current;
-	return err;
-}
-
-static struct ph_err *replay_start(const struct ph_objects *os, struct ph_replayed *r)
-{
-	struct ph_gil gil;
-	ph_runtime_gil(os->rt, &gil);
-	bool current = gil.holder != 0;
-	struct ph_err *err = replay_open(os, r, &gil, !current);
-	if (err || !current)
-		return err;
-	err = has_current(os, r->replay, &current);
-	if (!err && current)
-		return NULL;
-	ph_replay_close(r->replay);
-	r->replay = NULL;
-	return err ? err : replay_open(os, r, &gil, true);
-}
+/* ---- the child ------------------------------------------------------------------------ */
 
 struct ph_err *replayed_child(struct ph_objects *os, struct ph_replay **ret)
 {
@@ -182,7 +88,7 @@ struct ph_err *replayed_child(struct ph_objects *os, struct ph_replay **ret)
 	struct ph_replayed *r = calloc(1, sizeof *r);
 	if (!r)
 		return ph_err_nomem();
-	struct ph_err *err = replay_start(os, r);
+	struct ph_err *err = child_start(os, r->prelude, &r->replay);
 	if (err) {
 		free(r);
 		if (ph_err_code(err) != PH_ERR_REFUSED)
@@ -190,8 +96,8 @@ struct ph_err *replayed_child(struct ph_objects *os, struct ph_replay **ret)
 		os->options->refused = err;
 		return NULL;
 	}
-	r->getsizeof = symbol(os, "_PySys_GetSizeOf");
-	r->as_size = symbol(os, "PyLong_AsSsize_t");
+	r->getsizeof = child_symbol(os, "_PySys_GetSizeOf");
+	r->as_size = child_symbol(os, "PyLong_AsSsize_t");
 	os->replayed = r;
 	*ret = r->replay;
 	return NULL;
