@@ -119,8 +119,11 @@ static struct ph_err *ask(struct mark *m)
 	size_t n = m->asked.n;
 	struct ph_err *err = ph_objects_replay(m->os, m->asked.items, n);
 	m->answered = true;
-	for (size_t i = 0; !err && i < n; i++)
+	for (size_t i = 0; !err && i < n; i++) {
 		scan(m, m->asked.items[i]);
+		if (!(i & 0xffff) && ph_interrupted)
+			err = ph_err_interrupted();
+	}
 	m->answered = false;
 	m->asked.n = 0;
 	return err;

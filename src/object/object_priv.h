@@ -131,6 +131,8 @@ void ph_types_free(struct ph_objects *os); /* types.c */
  * was not asked or has failed. */
 bool replayed_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out);
 bool replayed_size(struct ph_objects *os, const struct ph_object *o, uint64_t *ret_shallow);
+/* The same, if memory of its own may be looked at: all objects together are bounded. */
+bool replayed_buffer(struct ph_objects *os, const struct ph_object *o, uint64_t *ret_size);
 void replayed_free(struct ph_objects *os);
 /* The child, with the target's CPython ready to be called; prelude: outlives it. child.c */
 #define CHILD_PRELUDE 64

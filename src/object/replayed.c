@@ -8,6 +8,7 @@
 #define SORT_ABOVE 16 /* values; fewer are looked through one by one */
 #define MATCH_STEPS 64
 #define CHUNK 65536   /* questions */
+#define BUFFERS 4     /* times the memory: buffers need not be there in whole */
 #define NOWHERE 1     /* no object is at an odd address */
 
 /* ---- the store ------------------------------------------------------------------- */
@@ -17,7 +18,7 @@ struct answer {
 	uint64_t first;   /* of its values */
 	uint64_t size;
 	uint32_t n;
-	bool has_refs, has_size;
+	bool has_refs, has_size, has_buffer;
 };
 struct ph_replayed {
 	struct ph_replay *replay;
@@ -29,6 +30,7 @@ struct ph_replayed {
 	uint32_t *slots;    /* [nslots] hash by address of answers, index + 1 */
 	size_t nslots;
 	uint64_t believed;  /* bytes: sum of all sizes */
+	uint64_t buffers;   /* bytes: sum of those whose buffers may be looked at */
 	size_t last;        /* the answer found last: objects are asked about in one order again and again */
 	struct PH_VEC(struct ph_replay_item) items;
 	struct ph_refs native; /* scratch, for labels */
@@ -216,7 +218,12 @@ static void keep_size(struct ph_objects *os, struct answer *a, const struct ph_r
 {
 	if (!replayed_believe(os, item, &size) || size > (1ull << PH_ADDR_BITS) - os->replayed->believed)
 		return;
-	os->replayed->believed += size;
+	struct ph_replayed *r = os->replayed;
+	r->believed += size;
+	/* what many say they own is looked at for few of them */
+	uint64_t budget = BUFFERS * os->mem->linear_size;
+	a->has_buffer = !a->has_size && size <= os->mem->linear_size && size <= budget - r->buffers;
+	r->buffers += a->has_buffer ? size : 0;
 	a->size = size;
 	a->has_size = true;
 }
@@ -398,4 +405,10 @@ bool replayed_size(struct ph_objects *os, const struct ph_object *o, uint64_t *r
 		return false;
 	*ret_shallow = a->size;
 	return true;
+}
+
+bool replayed_buffer(struct ph_objects *os, const struct ph_object *o, uint64_t *ret_size)
+{
+	const struct answer *a = answer_of(os, o->address);
+	return a && a->has_buffer && replayed_size(os, o, ret_size);
 }

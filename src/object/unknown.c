@@ -105,7 +105,7 @@ static void buffer_refs(struct ph_objects *os, const struct ph_object *o, struct
 	const struct ph_type *t = o->type;
 	int64_t items = t->itemsize ? o_size(os, o) : 0;
 	uint64_t size, body = t->pre + t->basicsize + (items > 0 ? (uint64_t)items * t->itemsize : 0);
-	if (t->have_gc || !replayed_size(os, o, &size) || size < body + 8)
+	if (t->have_gc || !replayed_buffer(os, o, &size) || size < body + 8)
 		return;
 	for (uint64_t at = 0; at + 8 <= t->head_bytes; at += 8) {
 		ph_addr block = ph_load_u64(o->head + at);

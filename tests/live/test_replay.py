@@ -241,6 +241,39 @@ def test_no_exec(folder):
         check("--no-exec --verify is refused", status == 2, status)
 
 
+# ---- sizes ----
+
+BUFFERS = """
+import ctypes, decimal, sys
+many = [None] * 200000
+KEEP = [decimal.Decimal(i) for i in range(400)]
+items = ctypes.c_void_p.from_address(id(many) + 24).value
+for d in KEEP:                                          # mpd_t: flags, exp, digits, len, alloc, data
+    ctypes.c_uint8.from_address(id(d) + 24).value = 0   # data of its own
+    ctypes.c_ssize_t.from_address(id(d) + 56).value = len(many)
+    ctypes.c_void_p.from_address(id(d) + 64).value = items
+print("ready", flush=True)
+sys.stdin.read(1)
+import os
+os._exit(0)
+"""
+
+
+def test_buffers(folder):
+    """Objects that all claim the same large buffer: pyheap does not follow it for each."""
+    program = os.path.join(folder, "buffers.py")
+    with open(program, "w") as f:
+        f.write(BUFFERS)
+    with Sample(SYSTEM_PYTHON, program) as target:
+        status, out, err, _ = run("buffers", 30, "top", "--json", "--no-retained", str(target.pid))
+        if not check("buffers: an answer", status == 0, (status, err)):
+            return
+        totals = json.loads(out)["totals"]
+        sizes = {t["type"]: t["shallow_bytes"] for t in json.loads(out)["types"]}["decimal.Decimal"]
+        check("buffers: the sizes are as claimed", sizes > 400 * 200000 * 8, sizes)
+        check("buffers: what is followed is bounded", totals["references"] * 8 < 8 * totals["memory"]["rss_bytes"], totals)
+
+
 # ---- cores -------------------------------------------------------------------------------------
 
 EXTENSION = """
@@ -369,7 +402,7 @@ def main():
                  (test_group, "deaths", DEATHS), (test_verify,), (test_name,), (test_difference,), (test_no_kill,), (test_no_exec,)]
         jobs += [(test_group, spec, {spec: n}) for spec, n in {**BEHIND, **BEHIND_FAILED}.items()]
         jobs += [(test_liar, spec) for spec in LIARS]
-        jobs += [(test_seal,), (test_no_fork,), (test_ignored_sigchld,), (test_cores,)]
+        jobs += [(test_seal,), (test_no_fork,), (test_ignored_sigchld,), (test_cores,), (test_buffers,)]
         with concurrent.futures.ThreadPoolExecutor(6) as pool:
             for done in [pool.submit(job[0], folder, *job[1:]) for job in jobs]:
                 done.result()
