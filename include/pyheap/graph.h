@@ -39,19 +39,45 @@ struct ph_graph_type {
 	bool whole;               /* all that its instances hold is known, what they do not visit, too */
 };
 
+/* What holds objects from outside the graph, in the order in which it is named. */
 enum ph_root_kind {
-	PH_ROOT_LOCAL,     /* local variable or stack slot of a running frame */
-	PH_ROOT_MODULES,   /* sys.modules */
-	PH_ROOT_INTERP,    /* interpreter or thread state */
+	PH_ROOT_LOCAL,     /* local variable of a running frame */
+	PH_ROOT_STACK,     /* its operand stack */
+	PH_ROOT_MODULE,    /* a module in sys.modules */
+	PH_ROOT_INTERP,    /* interpreter or thread state, sys.modules itself */
 	PH_ROOT_STATIC,    /* static type */
 	PH_ROOT_IMMORTAL,
 	PH_ROOT_C,         /* held by C code: reference count excess */
+	PH_ROOT_KINDS
 };
-/* A named holder outside the object graph. */
+/* A named holder outside the object graph: LOCAL to INTERP. */
 struct ph_graph_root {
 	uint32_t node;      /* the object held */
 	uint8_t kind;       /* enum ph_root_kind */
-	char *name;         /* "local rows in handler (app.py:12)", "builtins", … */
+	bool borrowed;      /* holds no reference count */
+	uint32_t frame;     /* LOCAL, STACK: index into frames; else UINT32_MAX */
+	char *name;         /* LOCAL: the variable; STACK: ""; MODULE: its name; INTERP: "builtins", … */
+};
+/* A frame that runs. */
+struct ph_graph_frame {
+	char *function, *file; /* qualified name where there is one; as code objects say */
+	uint32_t line;         /* that it is at; 0 = not known */
+	uint32_t code, object; /* nodes of its code and its frame object; 0 = none */
+};
+struct ph_graph_thread {
+	uint64_t id, native_id; /* threading.get_ident(), get_native_id(); 0 = not known */
+	uint32_t interp;        /* index of its interpreter */
+	bool holds_gil;
+	uint32_t frames, nframes; /* frames[frames .. frames + nframes), the innermost first */
+};
+
+struct ph_graph;
+/* Where labels and names of objects come from: the target, or a snapshot. Use
+ * ph_graph_labels(), _label_text() and _describe(). */
+struct ph_graph_names {
+	bool (*labels)(void *ctx, const struct ph_graph *g, uint32_t node, const ph_label_id **ret);
+	void (*text)(void *ctx, const struct ph_graph *g, ph_label_id id, struct ph_label *ret);
+	bool (*describe)(void *ctx, const struct ph_graph *g, uint32_t node, char *buf, size_t max);
 };
 
 struct ph_graph {
@@ -69,8 +95,14 @@ struct ph_graph {
 	uint32_t nseeds;
 	struct ph_graph_type *types; /* [ntypes], by name */
 	uint32_t ntypes;
-	struct ph_graph_root *roots; /* [nroots] named holders, in SPEC's order of preference */
+	struct ph_graph_root *roots; /* [nroots] named holders, by kind */
 	uint32_t nroots;
+	struct ph_graph_thread *threads; /* [nthreads] by interpreter, the newest first */
+	uint32_t nthreads;
+	struct ph_graph_frame *frames; /* [nframes] of all threads */
+	uint32_t nframes;
+	struct ph_graph_weak { uint32_t to, from; } *weak; /* [nweak] weak references: from refers to `to`; ascending */
+	uint32_t nweak;
 	struct ph_big_size { uint32_t node; uint64_t shallow, uncounted; } *big; /* [nbig] by node */
 	uint32_t nbig;
 
@@ -81,10 +113,8 @@ struct ph_graph {
 	uint64_t garbage_tracked;    /* of these, what the next full collection would find */
 	uint64_t exact_objects;      /* size and references exact */
 
-	/* the label provider: see ph_graph_label() */
-	bool (*label)(void *ctx, const struct ph_graph *g, uint32_t node, uint64_t edge,
-		      struct ph_label *ret);
-	void *label_ctx;             /* borrowed */
+	const struct ph_graph_names *names; /* NULL: nothing has a name */
+	void *names_ctx;             /* borrowed */
 	void *priv;
 };
 
@@ -136,6 +166,13 @@ static inline bool ph_graph_whole(const struct ph_graph *g, uint32_t node)
 }
 /* Node of an address, 0 when no object starts there. */
 uint32_t ph_graph_find(const struct ph_graph *g, ph_addr address);
+/* The labels of all edges of a node, valid until the next call; false when they cannot
+ * be told. */
+bool ph_graph_labels(const struct ph_graph *g, uint32_t node, const ph_label_id **ret);
+void ph_graph_label_text(const struct ph_graph *g, ph_label_id id, struct ph_label *ret);
+/* What an object is called by those who wrote it: "handler (app.py:12)" of functions, code,
+ * frames and coroutines, the names of types and modules; no values. False: it has no name. */
+bool ph_graph_describe(const struct ph_graph *g, uint32_t node, char *buf, size_t max);
 /* How `node` holds its `edge`-th reference (index within the node's edges).
  * False when it cannot be told; *ret is then PH_LABEL_NONE. */
 bool ph_graph_label(const struct ph_graph *g, uint32_t node, uint64_t edge, struct ph_label *ret);

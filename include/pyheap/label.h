@@ -28,14 +28,26 @@ enum ph_label_kind {
 	PH_LABEL_CELL,     /* free or cell variable `name` */
 	PH_LABEL_TYPE,     /* its type: .__class__ */
 	PH_LABEL_WORD,     /* conservative find at byte offset `index` */
+	PH_LABEL_REFERENT, /* gc.get_referents(object)[index]: a type without a reader */
+	PH_LABEL_CACHE,    /* key or result of an entry of functools.lru_cache */
+	PH_LABEL_KINDS
 };
 
 struct ph_label {
 	enum ph_label_kind kind;
 	int64_t index;     /* INDEX, WORD; −1 where it has no meaning */
 	ph_addr key;       /* VALUE, KEY: address of the key object, else 0 */
-	char name[112];    /* ATTR, LOCAL, CELL; VALUE: key as Python would write it, cut; else "" */
-	bool is_name;      /* name may appear in a report: a namespace's key or a member's name */
+	char name[112];    /* ATTR, LOCAL, CELL; VALUE, KEY: key as Python would write it, cut; else "" */
+	char of[112];      /* LOCAL, STACK: where: "handler (app.py:12)"; else "" */
+	bool is_name;      /* name may appear in a report: a member's name, or a key that occurs in code */
 };
+
+/* A label without its text: the kind in the uppermost byte; below, for INDEX, WORD and
+ * REFERENT the index, for others a number that stands for the text. Equal labels of one
+ * graph are equal numbers. */
+typedef uint64_t ph_label_id;
+#define PH_LABEL_ID(kind, number) ((ph_label_id)(kind) << 56 | ((uint64_t)(number) & ((1ull << 56) - 1)))
+#define PH_LABEL_ID_KIND(id) ((enum ph_label_kind)((id) >> 56))
+#define PH_LABEL_ID_NUMBER(id) ((id) & ((1ull << 56) - 1))
 
 #endif

@@ -22,6 +22,8 @@ struct ph_ref_label {
 	int64_t index;
 	ph_addr key;      /* a str (ATTR, LOCAL, CELL) or any object (VALUE, KEY), or 0 */
 	ph_addr cstr;     /* ATTR: C string in the target, or 0 */
+	ph_addr code;     /* LOCAL, STACK: of the frame … */
+	uint32_t line;    /* … and the line that it is at; 0: the first */
 	const char *name; /* ATTR: static string of ours, or NULL */
 };
 
@@ -73,6 +75,7 @@ struct ph_type {
 	bool whole;                  /* … and what it holds beside that */
 	bool structseq;
 	uint32_t structseq_fields;
+	bool weakref;                /* instances refer to an object without holding it */
 
 	/* size */
 	uint8_t cls;                 /* enum ph_type_class of its instances */
@@ -180,7 +183,11 @@ struct ph_err *ph_objects_verify(struct ph_objects *os, const ph_addr *addrs, si
 uint64_t ph_object_refcount(struct ph_objects *os, const struct ph_object *o, bool *ret_immortal);
 /* On a gc list? */
 bool ph_object_tracked(struct ph_objects *os, const struct ph_object *o);
-/* A label as the graph gives it out. */
+/* What a weak reference refers to, 0 = nothing any more. */
+ph_addr ph_object_referent(struct ph_objects *os, const struct ph_object *o);
+/* What an object is called by those who wrote it; false: it has no name. */
+bool ph_object_describe(struct ph_objects *os, const struct ph_object *o, char *buf, size_t max);
+/* A label as the graph gives it out, but for is_name of keys. */
 void ph_object_label(struct ph_objects *os, const struct ph_ref_label *l, struct ph_label *ret);
 
 #endif

@@ -113,16 +113,35 @@ struct ph_rootref {
 	ph_addr at;         /* the word that refers to it */
 	enum ph_rootref_kind kind;
 	bool borrowed;      /* a deferred or borrowed stack reference: holds no count */
+	bool in_graph;      /* it is an edge of a frame object, too (≤3.10) */
 	ph_addr code;       /* LOCAL: the frame's code object, else 0 */
-	uint32_t lineno;    /* LOCAL: first line of the function */
+	uint32_t line;      /* LOCAL: that the frame is at */
+	uint32_t frame;     /* LOCAL: index into the running frames */
 	char name[64];      /* LOCAL: variable ("" = operand stack); else the holder */
 };
 struct ph_rootrefs PH_VEC(struct ph_rootref);
-/* References from threads' frames (all of them up to 3.10 are objects of their
- * own; from 3.11 on only visible here), then from sys.modules, thread and
- * interpreter state. The caller frees refs with ph_vec_free(). */
+/* Python threads and the frames that they run, the innermost first. */
+struct ph_running_thread {
+	uint64_t id, native_id; /* of pthread_self() and gettid(); 0 = not known */
+	uint32_t interp;        /* index of its interpreter */
+	ph_addr state;          /* its thread state */
+	uint32_t frames, nframes;
+};
+struct ph_running_frame {
+	ph_addr code, object;   /* object: 0 = none was made */
+	uint32_t line;
+};
+struct ph_running {
+	struct PH_VEC(struct ph_running_thread) threads;
+	struct PH_VEC(struct ph_running_frame) frames;
+};
+void ph_running_free(struct ph_running *running);
+
+/* References from threads' frames, then from sys.modules, thread and interpreter
+ * state. The caller frees refs with ph_vec_free(), running with ph_running_free(), also
+ * after an error. */
 struct ph_err *ph_runtime_roots(const struct ph_runtime *rt, struct ph_notes *notes,
-				struct ph_rootrefs *refs);
+				struct ph_rootrefs *refs, struct ph_running *running);
 /* "local rows in handler (app.py:12)", "sys.modules"; owned by the caller, NULL
  * when memory is out. */
 char *ph_runtime_root_name(const struct ph_runtime *rt, const struct ph_rootref *ref);
@@ -170,6 +189,7 @@ struct ph_py_frame {
 	ph_addr address;
 	ph_addr code, func, frame_obj, f_locals; /* 0 = none; code may be any executable */
 	bool code_borrowed, func_borrowed;       /* tagged references that hold no count */
+	bool has_code;      /* else an entry from C */
 	ph_addr slots;      /* address of localsplus[0] */
 	uint32_t nlocals;   /* co_nlocalsplus */
 	uint32_t nslots;    /* locals and the valid part of the operand stack */
@@ -184,5 +204,18 @@ ph_addr ph_py_slot(const struct ph_runtime *rt, uint64_t bits, bool *ret_borrowe
 ph_addr ph_py_local_name_object(const struct ph_runtime *rt, ph_addr code, uint32_t i);
 /* Its text; false when there is none. */
 bool ph_py_local_name(const struct ph_runtime *rt, ph_addr code, uint32_t i, char *buf, size_t max);
+
+/* ---- places in code ------------------------------------------------------------------- */
+
+/* The line of the instruction at an offset (bytes); < 0: the first one. 0 = not known. */
+uint32_t ph_py_line(const struct ph_runtime *rt, ph_addr code, int64_t offset);
+/* That a frame is at: an interpreter frame (3.11+), a frame object (≤3.10). */
+uint32_t ph_py_frame_line(const struct ph_runtime *rt, const struct ph_py_frame *f);
+uint32_t ph_py_frame_object_line(const struct ph_runtime *rt, ph_addr frame);
+/* The qualified name (≤3.10: the name) and the file of a code object; false: unreadable. */
+bool ph_py_code_names(const struct ph_runtime *rt, ph_addr code, char *function, size_t nfunction, char *file,
+		      size_t nfile);
+/* "handler (app.py:12)"; line 0: where the function begins. */
+void ph_py_where(const struct ph_runtime *rt, ph_addr code, uint32_t line, char *buf, size_t max);
 
 #endif

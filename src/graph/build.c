@@ -9,8 +9,9 @@ static void build_free(struct ph_graph_priv *priv)
 	ph_objects_close(b->os);
 	ph_big_free(b->index.words, b->index.nwords * sizeof *b->index.words);
 	ph_vec_free(&b->roots);
+	ph_running_free(&b->running);
 	ph_refs_free(&b->refs);
-	ph_refs_free(&b->labelled);
+	build_labels_free(b);
 	free(b);
 }
 
@@ -74,6 +75,7 @@ struct fill {
 	uint32_t *found;   /* [n] counted references found to each node */
 	uint64_t edges;
 	struct PH_VEC(struct ph_big_size) big;
+	struct PH_VEC(struct ph_graph_weak) weak;
 	uint8_t generation; /* of tracked objects unless their list says otherwise */
 };
 
@@ -127,6 +129,20 @@ static void edges_fill(struct fill *f, uint32_t node, const struct ph_object *o)
 	}
 }
 
+/* ---- weak references -------------------------------------------------------------------------- */
+
+static bool weak_fill(struct fill *f, uint32_t node, const struct ph_object *o)
+{
+	uint32_t to = build_target(f->b, ph_object_referent(f->b->os, o));
+	return !to || PH_VEC_PUSH(&f->weak, (struct ph_graph_weak){ to, node });
+}
+
+static int weak_order(const void *pa, const void *pb)
+{
+	const struct ph_graph_weak *a = pa, *b = pb;
+	return a->to != b->to ? (a->to > b->to) - (a->to < b->to) : (a->from > b->from) - (a->from < b->from);
+}
+
 static bool node_fill(struct fill *f, uint32_t node, ph_addr addr)
 {
 	struct ph_graph *g = f->g;
@@ -146,7 +162,7 @@ static bool node_fill(struct fill *f, uint32_t node, ph_addr addr)
 	if (ph_object_tracked(f->b->os, &o))
 		g->flags[node] |= PH_NODE_TRACKED | (uint8_t)(f->generation << PH_NODE_GEN_SHIFT);
 	edges_fill(f, node, &o);
-	return sizes_fill(f, node, &o);
+	return sizes_fill(f, node, &o) && (!t->weakref || weak_fill(f, node, &o));
 }
 
 static struct ph_err *nodes_fill(struct fill *f)
@@ -230,31 +246,6 @@ static struct ph_err *seeds_fill(struct fill *f)
 	return NULL;
 }
 
-static struct ph_err *roots_fill(struct fill *f)
-{
-	static const uint8_t kinds[] = {
-		[PH_ROOTREF_LOCAL] = PH_ROOT_LOCAL,
-		[PH_ROOTREF_MODULES] = PH_ROOT_MODULES,
-		[PH_ROOTREF_INTERP] = PH_ROOT_INTERP,
-	};
-	struct ph_build *b = f->b;
-	struct ph_graph *g = f->g;
-	g->roots = calloc(b->roots.n + 1, sizeof *g->roots);
-	if (!g->roots)
-		return ph_err_nomem();
-	for (size_t i = 0; i < b->roots.n; i++) {
-		const struct ph_rootref *r = &b->roots.items[i];
-		uint32_t node = build_target(b, r->object);
-		if (!node)
-			continue;
-		char *name = ph_runtime_root_name(b->rt, r);
-		if (!name)
-			return ph_err_nomem();
-		g->roots[g->nroots++] = (struct ph_graph_root){ node, kinds[r->kind], name };
-	}
-	return NULL;
-}
-
 /* ---- all together -------------------------------------------------------------------------------- */
 
 static struct ph_err *fill(struct ph_build *b, struct ph_graph *g, uint32_t n)
@@ -268,7 +259,11 @@ static struct ph_err *fill(struct ph_build *b, struct ph_graph *g, uint32_t n)
 		err = seeds_fill(&f);
 	}
 	if (!err)
-		err = roots_fill(&f);
+		err = build_roots(b, g);
+	g->weak = f.weak.items;
+	g->nweak = (uint32_t)f.weak.n;
+	if (g->nweak)
+		qsort(g->weak, g->nweak, sizeof *g->weak, weak_order);
 	ph_vec_free(&f.big);
 	ph_big_free(f.found, n * sizeof *f.found);
 	if (err)
@@ -308,7 +303,7 @@ struct ph_err *ph_graph_build(const struct ph_runtime *rt, struct ph_objects_opt
 	b->notes = notes;
 	struct ph_err *err = ph_objects_open(rt, options, notes, &b->os);
 	if (!err)
-		err = ph_runtime_roots(rt, notes, &b->roots);
+		err = ph_runtime_roots(rt, notes, &b->roots, &b->running);
 	if (!err)
 		err = build_mark(b);
 	if (!err && !rank(&b->index, &n))
@@ -325,8 +320,8 @@ struct ph_err *ph_graph_build(const struct ph_runtime *rt, struct ph_objects_opt
 		ph_graph_free(g);
 		return err;
 	}
-	g->label = build_label;
-	g->label_ctx = b;
+	g->names = &build_names;
+	g->names_ctx = b;
 	*ret = g;
 	return NULL;
 }

@@ -17,9 +17,12 @@ struct ph_build {
 	uint64_t nedges;           /* references found while marking */
 	uint64_t listed[5];        /* objects on gc lists by generation */
 	struct ph_rootrefs roots;
+	struct ph_running running;
 	struct ph_refs refs;       /* scratch */
 	struct ph_refs labelled;   /* of the node asked for last */
+	struct PH_VEC(ph_label_id) ids; /* the same */
 	uint32_t labelled_node;
+	struct build_texts *texts; /* labels met so far, by number; labels.c */
 };
 
 /* Walks every object once: marks all that can be reached. */
@@ -31,7 +34,10 @@ static inline uint32_t build_target(const struct ph_build *b, ph_ref ref)
 	uint64_t linear = ph_mem_linear(b->os->mem, addr);
 	return linear == PH_NOWHERE || addr & 7 ? 0 : ph_index_id(&b->index, linear);
 }
-bool build_label(void *ctx, const struct ph_graph *g, uint32_t node, uint64_t edge, struct ph_label *ret);
+/* Named holders, threads and frames. */
+struct ph_err *build_roots(const struct ph_build *b, struct ph_graph *g);
+extern const struct ph_graph_names build_names;
+void build_labels_free(struct ph_build *b);
 
 /* Calls for every marked offset in ascending order; stops when fn returns false. */
 struct ph_cursor {

@@ -34,6 +34,7 @@ struct hand_labels {
 	struct hand_label *labels;
 	uint64_t nlabels;
 	char *names;
+	struct PH_VEC(ph_label_id) asked; /* of one node: room for that with most edges */
 };
 
 struct ph_graph_builder *ph_graph_builder_new(void)
@@ -108,26 +109,34 @@ static void hand_labels_free(struct ph_graph_priv *priv)
 	struct hand_labels *l = (struct hand_labels *)priv;
 	ph_big_free(l->labels, l->nlabels * sizeof *l->labels);
 	free(l->names);
+	ph_vec_free(&l->asked);
 	free(l);
 }
 
-static bool hand_label(void *ctx, const struct ph_graph *g, uint32_t node, uint64_t edge,
-		       struct ph_label *ret)
+static bool hand_labels_of(void *ctx, const struct ph_graph *g, uint32_t node, const ph_label_id **ret)
 {
-	const struct hand_labels *l = ctx;
+	struct hand_labels *l = ctx;
 	uint64_t n;
 	ph_graph_edges(g, node, &n);
-	if (node == 0 || edge >= n)
-		return false;
-	const struct hand_label *label = &l->labels[g->edge_start[node] + edge];
-	ret->kind = label->kind;
-	ret->index = label->kind == PH_LABEL_INDEX || label->kind == PH_LABEL_WORD ? (int64_t)edge : -1;
-	strncpy(ret->name, l->names + label->name, sizeof ret->name - 1);
-	ret->name[sizeof ret->name - 1] = '\0';
-	ret->is_name = label->name && (label->kind == PH_LABEL_ATTR || label->kind == PH_LABEL_LOCAL ||
-				       label->kind == PH_LABEL_CELL);
-	return label->kind != PH_LABEL_NONE;
+	for (uint64_t e = 0; e < n; e++) {
+		struct hand_label label = l->labels[g->edge_start[node] + e];
+		bool counts = label.kind == PH_LABEL_INDEX || label.kind == PH_LABEL_WORD ||
+			      label.kind == PH_LABEL_REFERENT;
+		l->asked.items[e] = PH_LABEL_ID(label.kind, counts ? e : label.name);
+	}
+	*ret = l->asked.items;
+	return true;
 }
+
+static void hand_text(void *ctx, const struct ph_graph *g, ph_label_id id, struct ph_label *ret)
+{
+	const struct hand_labels *l = ctx;
+	strncpy(ret->name, l->names + PH_LABEL_ID_NUMBER(id), sizeof ret->name - 1);
+	ret->is_name = *ret->name && (ret->kind == PH_LABEL_ATTR || ret->kind == PH_LABEL_LOCAL ||
+				      ret->kind == PH_LABEL_CELL);
+}
+
+static const struct ph_graph_names hand_names = { hand_labels_of, hand_text, NULL };
 
 struct type_order {
 	const char *name;
@@ -215,6 +224,9 @@ static bool finish_edges(struct ph_graph_builder *b, struct ph_graph *g, struct 
 	}
 	for (uint32_t s = 0; s < g->nseeds; s++)
 		g->refcount[g->seeds[s]]++;
+	for (uint32_t i = 1; i < g->n; i++)
+		if (!PH_VEC_RESERVE(&l->asked, g->edge_start[i + 1] - g->edge_start[i]))
+			return false;
 	return true;
 }
 
@@ -241,8 +253,8 @@ static bool finish(struct ph_graph_builder *b, struct ph_graph *g)
 		return false;
 	l->names = b->names.items;
 	b->names.items = NULL;
-	g->label = hand_label;
-	g->label_ctx = l;
+	g->names = &hand_names;
+	g->names_ctx = l;
 	return true;
 }
 

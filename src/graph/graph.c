@@ -50,8 +50,15 @@ void ph_graph_free(struct ph_graph *g)
 		free(g->types[i].name);
 	for (uint32_t i = 0; i < g->nroots; i++)
 		free(g->roots[i].name);
+	for (uint32_t i = 0; i < g->nframes; i++) {
+		free(g->frames[i].function);
+		free(g->frames[i].file);
+	}
 	free(g->types);
 	free(g->roots);
+	free(g->frames);
+	free(g->threads);
+	free(g->weak);
 	free(g->big);
 	free(g->seeds);
 	free(g);
@@ -96,21 +103,38 @@ uint32_t ph_graph_find(const struct ph_graph *g, ph_addr address)
 	return lo < g->n && g->address[lo] == address ? lo : 0;
 }
 
+bool ph_graph_labels(const struct ph_graph *g, uint32_t node, const ph_label_id **ret)
+{
+	return node && g->names && g->names->labels(g->names_ctx, g, node, ret);
+}
+
+void ph_graph_label_text(const struct ph_graph *g, ph_label_id id, struct ph_label *ret)
+{
+	enum ph_label_kind kind = PH_LABEL_ID_KIND(id);
+	*ret = (struct ph_label){ .kind = kind, .index = -1 };
+	if (kind == PH_LABEL_INDEX || kind == PH_LABEL_WORD || kind == PH_LABEL_REFERENT)
+		ret->index = (int64_t)PH_LABEL_ID_NUMBER(id);
+	else if (g->names)
+		g->names->text(g->names_ctx, g, id, ret);
+}
+
 bool ph_graph_label(const struct ph_graph *g, uint32_t node, uint64_t edge, struct ph_label *ret)
 {
-	ret->kind = PH_LABEL_NONE;
-	ret->index = -1;
-	ret->key = 0;
-	ret->name[0] = '\0';
-	ret->is_name = false;
-	if (g->label && g->label(g->label_ctx, g, node, edge, ret))
-		return true;
-	ret->kind = PH_LABEL_NONE;
-	ret->index = -1;
-	ret->key = 0;
-	ret->name[0] = '\0';
-	ret->is_name = false;
-	return false;
+	const ph_label_id *labels;
+	uint64_t n;
+	ph_graph_edges(g, node, &n);
+	if (edge >= n || !ph_graph_labels(g, node, &labels) || PH_LABEL_ID_KIND(labels[edge]) == PH_LABEL_NONE) {
+		*ret = (struct ph_label){ .kind = PH_LABEL_NONE, .index = -1 };
+		return false;
+	}
+	ph_graph_label_text(g, labels[edge], ret);
+	return true;
+}
+
+bool ph_graph_describe(const struct ph_graph *g, uint32_t node, char *buf, size_t max)
+{
+	buf[0] = '\0';
+	return node && g->names && g->names->describe && g->names->describe(g->names_ctx, g, node, buf, max);
 }
 
 void ph_graph_sum(struct ph_graph *g)

@@ -1,6 +1,90 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The label of an edge: the object is read once more, this time with labels. */
+/* Labels and names of objects: an object is read once more, this time with labels. What
+ * has a text gets a number, the same for all labels of that text. */
 #include "build.h"
+
+struct build_texts {
+	struct PH_VEC(struct ph_ref_label) labels; /* by number */
+	uint32_t *slots;    /* hash of number + 1; a power of two of them, half full at most */
+	uint32_t nslots;
+	uint64_t *names;    /* hashes of the strings that occur in code; 0 = empty */
+	uint64_t nnames, names_size;
+	bool has_names;
+};
+
+void build_labels_free(struct ph_build *b)
+{
+	ph_refs_free(&b->labelled);
+	ph_vec_free(&b->ids);
+	if (!b->texts)
+		return;
+	ph_vec_free(&b->texts->labels);
+	free(b->texts->slots);
+	free(b->texts->names);
+	free(b->texts);
+}
+
+static uint64_t mix(uint64_t x)
+{
+	x = (x ^ x >> 32) * 0xd6e8feb86659fd93u;
+	x = (x ^ x >> 32) * 0xd6e8feb86659fd93u;
+	return x ^ x >> 32;
+}
+
+/* ---- numbers of labels ------------------------------------------------------------- */
+
+static uint64_t label_hash(const struct ph_ref_label *l)
+{
+	return mix(mix(mix((uint64_t)l->kind << 32 | l->line) ^ l->key) ^ l->cstr ^ (uint64_t)(uintptr_t)l->name ^
+		   l->code << 7);
+}
+
+static bool label_equal(const struct ph_ref_label *a, const struct ph_ref_label *b)
+{
+	return a->kind == b->kind && a->key == b->key && a->cstr == b->cstr && a->name == b->name &&
+	       a->code == b->code && a->line == b->line;
+}
+
+static bool slots_grow(struct build_texts *t)
+{
+	if (t->labels.n * 2 < t->nslots)
+		return true;
+	uint32_t n = t->nslots ? t->nslots * 2 : 1024;
+	uint32_t *slots = t->labels.n < 1u << 30 ? calloc(n, sizeof *slots) : NULL;
+	if (!slots)
+		return false;
+	for (size_t i = 0; i < t->labels.n; i++) {
+		uint64_t at = label_hash(&t->labels.items[i]);
+		while (slots[at & (n - 1)])
+			at++;
+		slots[at & (n - 1)] = (uint32_t)i + 1;
+	}
+	free(t->slots);
+	t->slots = slots;
+	t->nslots = n;
+	return true;
+}
+
+static bool label_number(struct build_texts *t, const struct ph_ref_label *l, ph_label_id *ret)
+{
+	if (!slots_grow(t))
+		return false;
+	uint64_t at = label_hash(l);
+	for (; t->slots[at & (t->nslots - 1)]; at++) {
+		uint32_t i = t->slots[at & (t->nslots - 1)] - 1;
+		if (label_equal(&t->labels.items[i], l)) {
+			*ret = PH_LABEL_ID(l->kind, i);
+			return true;
+		}
+	}
+	if (!PH_VEC_PUSH(&t->labels, *l))
+		return false;
+	t->slots[at & (t->nslots - 1)] = (uint32_t)t->labels.n;
+	*ret = PH_LABEL_ID(l->kind, t->labels.n - 1);
+	return true;
+}
+
+/* ---- labels of a node ---------------------------------------------------------------- */
 
 /* References that lead nowhere were left out of the graph, so they are here. */
 static bool relabel(struct ph_build *b, const struct ph_graph *g, uint32_t node)
@@ -8,31 +92,130 @@ static bool relabel(struct ph_build *b, const struct ph_graph *g, uint32_t node)
 	struct ph_refs *r = &b->labelled;
 	struct ph_object o;
 	const struct ph_type *t = ph_object_type(b->os, g->address[node]);
-	size_t n = 0;
-	r->n = 0;
+	r->n = b->ids.n = 0;
 	r->labelled = true;
 	b->labelled_node = 0;
 	if (!t || !ph_object_open(b->os, g->address[node], t, &o))
 		return false;
 	ph_object_refs(b->os, &o, r);
-	for (size_t i = 0; i < r->n; i++) {
+	uint64_t edges = g->edge_start[node + 1] - g->edge_start[node];
+	if (r->nomem || !PH_VEC_RESERVE(&b->ids, edges + 1))
+		return false;
+	for (size_t i = 0; i < r->n && b->ids.n < edges; i++) {
+		const struct ph_ref_label *l = &r->labels[i];
+		ph_label_id id;
+		bool counts = l->kind == PH_LABEL_INDEX || l->kind == PH_LABEL_WORD || l->kind == PH_LABEL_REFERENT;
 		if (!build_target(b, r->items[i]))
 			continue;
-		r->items[n] = r->items[i];
-		r->labels[n++] = r->labels[i];
+		if (counts)
+			id = PH_LABEL_ID(l->kind, l->index);
+		else if (!label_number(b->texts, l, &id))
+			return false;
+		b->ids.items[b->ids.n++] = id;
 	}
-	r->n = n;
+	while (b->ids.n < edges) /* cannot be: the same was read before */
+		b->ids.items[b->ids.n++] = PH_LABEL_ID(PH_LABEL_NONE, 0);
 	b->labelled_node = node;
-	return !r->nomem;
-}
-
-bool build_label(void *ctx, const struct ph_graph *g, uint32_t node, uint64_t edge, struct ph_label *ret)
-{
-	struct ph_build *b = ctx;
-	if (b->labelled_node != node && !relabel(b, g, node))
-		return false;
-	if (edge >= b->labelled.n)
-		return false;
-	ph_object_label(b->os, &b->labelled.labels[edge], ret);
 	return true;
 }
+
+static bool labels(void *ctx, const struct ph_graph *g, uint32_t node, const ph_label_id **ret)
+{
+	struct ph_build *b = ctx;
+	if (!b->texts && !(b->texts = calloc(1, sizeof *b->texts)))
+		return false;
+	if (b->labelled_node != node && !relabel(b, g, node))
+		return false;
+	*ret = b->ids.items;
+	return true;
+}
+
+/* ---- which keys are names: those that occur in code -------------------------------------- */
+
+static uint64_t text_hash(const char *text)
+{
+	uint64_t hash = 0xcbf29ce484222325u;
+	for (; *text; text++)
+		hash = (hash ^ (unsigned char)*text) * 0x100000001b3u;
+	hash = mix(hash);
+	return hash ? hash : 1;
+}
+
+static uint64_t *name_slot(const struct build_texts *t, uint64_t hash)
+{
+	uint64_t at = hash;
+	while (t->names[at & (t->names_size - 1)] && t->names[at & (t->names_size - 1)] != hash)
+		at++;
+	return &t->names[at & (t->names_size - 1)];
+}
+
+static bool name_add(struct build_texts *t, uint64_t hash)
+{
+	if (t->nnames * 2 >= t->names_size) {
+		uint64_t *old = t->names, n = t->names_size;
+		uint64_t *bigger = calloc(n ? n * 2 : 4096, sizeof *bigger);
+		if (!bigger)
+			return false;
+		t->names = bigger;
+		t->names_size = n ? n * 2 : 4096;
+		for (uint64_t i = 0; i < n; i++)
+			if (old[i])
+				*name_slot(t, old[i]) = old[i];
+		free(old);
+	}
+	uint64_t *slot = name_slot(t, hash);
+	t->nnames += !*slot;
+	*slot = hash;
+	return true;
+}
+
+#define NESTED 2 /* tuples of constants within tuples of constants */
+
+static bool names_below(struct ph_build *b, const struct ph_graph *g, uint32_t node, unsigned depth)
+{
+	char text[sizeof ((struct ph_label *)0)->name];
+	for (uint64_t e = g->edge_start[node]; e < g->edge_start[node + 1]; e++) {
+		uint32_t to = g->edges[e] & PH_EDGE_ID;
+		const char *type = g->types[g->type[to]].name;
+		bool is_str = !strcmp(type, "str");
+		if (is_str && ph_py_str(b->rt, g->address[to], text, sizeof text) && !name_add(b->texts, text_hash(text)))
+			return false;
+		if (!is_str && depth < NESTED && (!strcmp(type, "tuple") || !strcmp(type, "frozenset")) &&
+		    !names_below(b, g, to, depth + 1))
+			return false;
+	}
+	return true;
+}
+
+static void names_fill(struct ph_build *b, const struct ph_graph *g)
+{
+	b->texts->has_names = true;
+	for (uint32_t node = 1; node < g->n; node++)
+		if (g->types[g->type[node]].cls == PH_TYPE_INFRASTRUCTURE &&
+		    !strcmp(g->types[g->type[node]].name, "code") && !names_below(b, g, node, 0))
+			return; /* out of memory: fewer names are known, and more is hidden */
+}
+
+static void text(void *ctx, const struct ph_graph *g, ph_label_id id, struct ph_label *ret)
+{
+	struct ph_build *b = ctx;
+	char name[sizeof ret->name];
+	if (!b->texts || PH_LABEL_ID_NUMBER(id) >= b->texts->labels.n)
+		return;
+	ph_object_label(b->os, &b->texts->labels.items[PH_LABEL_ID_NUMBER(id)], ret);
+	if ((ret->kind != PH_LABEL_VALUE && ret->kind != PH_LABEL_KEY) || !ph_py_str(b->rt, ret->key, name, sizeof name))
+		return;
+	if (!b->texts->has_names)
+		names_fill(b, g);
+	ret->is_name = b->texts->names_size && *name_slot(b->texts, text_hash(name));
+}
+
+static bool describe(void *ctx, const struct ph_graph *g, uint32_t node, char *buf, size_t max)
+{
+	struct ph_build *b = ctx;
+	struct ph_object o;
+	const struct ph_type *t = ph_object_type(b->os, g->address[node]);
+	return t && ph_object_open(b->os, g->address[node], t, &o) && ph_object_describe(b->os, &o, buf, max);
+}
+
+const struct ph_graph_names build_names = { labels, text, describe };

@@ -70,12 +70,20 @@ bool code_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs 
 
 /* ---- frames ----------------------------------------------------------------------------- */
 
-static void local_ref(struct ph_objects *os, ph_addr code, uint32_t i, bool is_local, ph_ref ref,
+/* Where a frame's slots are. */
+struct place {
+	ph_addr code;
+	uint32_t line;
+};
+
+static void local_ref(struct ph_objects *os, const struct place *at, uint32_t i, bool is_local, ph_ref ref,
 		      struct ph_refs *out)
 {
-	struct ph_ref_label label = LABEL(STACK, 0);
-	if (is_local && out->labelled)
-		label = LABEL(LOCAL, .key = ph_py_local_name_object(os->rt, code, i));
+	struct ph_ref_label label = LABEL(STACK, .code = at->code, .line = at->line);
+	if (is_local && out->labelled) {
+		label.kind = PH_LABEL_LOCAL;
+		label.key = ph_py_local_name_object(os->rt, at->code, i);
+	}
 	ref_add(out, ref, label);
 }
 
@@ -90,11 +98,12 @@ bool iframe_refs(struct ph_objects *os, ph_addr iframe, struct ph_refs *out)
 	ref_add(out, f.func ? f.func | (f.func_borrowed ? PH_REF_BORROWED : 0) : 0, ATTR("<function>"));
 	ref_add(out, f.code ? f.code | (f.code_borrowed ? PH_REF_BORROWED : 0) : 0, ATTR("f_code"));
 	const uint8_t *slots = ph_mem_at(os->mem, f.slots, (uint64_t)f.nvisited * 8);
+	struct place at = { f.code, out->labelled && f.nvisited ? ph_py_frame_line(os->rt, &f) : 0 };
 	for (uint32_t i = 0; slots && i < f.nvisited; i++) {
 		bool borrowed;
 		ph_addr object = ph_py_slot(os->rt, ph_load_u64(slots + 8 * i), &borrowed);
 		if (object & PH_REF_ADDR)
-			local_ref(os, f.code, i, i < f.nlocals, object | (borrowed ? PH_REF_BORROWED : 0), out);
+			local_ref(os, &at, i, i < f.nlocals, object | (borrowed ? PH_REF_BORROWED : 0), out);
 	}
 	return slots || !f.nvisited;
 }
@@ -117,8 +126,9 @@ static bool old_frame_refs(struct ph_objects *os, const struct ph_object *o, str
 		return false;
 	uint64_t n = (top - locals) / 8;
 	const uint8_t *p = ph_mem_at(os->mem, locals, 8 * n);
+	struct place at = { code, out->labelled ? ph_py_frame_object_line(os->rt, o->address) : 0 };
 	for (uint64_t i = 0; p && i < n; i++)
-		local_ref(os, code, (uint32_t)i, locals + 8 * i < stack, ph_load_u64(p + 8 * i) & PH_REF_ADDR, out);
+		local_ref(os, &at, (uint32_t)i, locals + 8 * i < stack, ph_load_u64(p + 8 * i) & PH_REF_ADDR, out);
 	return p || !n;
 }
 

@@ -213,8 +213,8 @@ bool lru_cache_refs(struct ph_objects *os, const struct ph_object *o, struct ph_
 		if (!budget-- || !t)
 			return false;
 		ph_addr key = m_u64(os, link, PH_F_LruElem_key);
-		ref_add(out, key & PH_REF_ADDR, LABEL(KEY, .key = key));
-		ref_add(out, m_u64(os, link, PH_F_LruElem_result) & PH_REF_ADDR, LABEL(VALUE, .key = key));
+		ref_add(out, key & PH_REF_ADDR, LABEL(CACHE, .name = "key"));
+		ref_add(out, m_u64(os, link, PH_F_LruElem_result) & PH_REF_ADDR, LABEL(CACHE, .name = "result"));
 		if (t->heap)
 			ref_add(out, t->address, ATTR("<link type>"));
 	}

@@ -200,14 +200,25 @@ void ph_object_label(struct ph_objects *os, const struct ph_ref_label *l, struct
 			ph_mem_str(os->mem, l->cstr, ret->name, sizeof ret->name);
 		else
 			ph_py_str(os->rt, l->key, ret->name, sizeof ret->name);
+		if (l->code)
+			ph_py_where(os->rt, l->code, l->line, ret->of, sizeof ret->of);
+		break;
+	case PH_LABEL_STACK:
+		if (l->code)
+			ph_py_where(os->rt, l->code, l->line, ret->of, sizeof ret->of);
 		break;
 	case PH_LABEL_VALUE:
 	case PH_LABEL_KEY:
 		ret->key = l->key;
 		key_text(os, l->key, ret->name, sizeof ret->name);
 		break;
+	case PH_LABEL_CACHE:
+		snprintf(ret->name, sizeof ret->name, "%s", l->name);
+		ret->is_name = true;
+		break;
 	case PH_LABEL_INDEX:
 	case PH_LABEL_WORD:
+	case PH_LABEL_REFERENT:
 		ret->index = l->index;
 		break;
 	default:

@@ -347,18 +347,19 @@ static bool sort_visited(struct ph_replayed *r, const struct answer *a)
 	return true;
 }
 
-/* The label of the same reference as we would have found it: our own reading goes
- * through the object in nearly the same order. */
-static struct ph_ref_label label_of(const struct ph_refs *native, size_t *at, uint64_t value)
+/* The label of the same reference as we would have found it (our own reading goes
+ * through the object in nearly the same order), else its number. */
+static struct ph_ref_label label_of(const struct ph_refs *native, size_t *at, uint64_t value, uint32_t number)
 {
 	for (size_t i = 0; native->labelled && i < MATCH_STEPS && i < native->n; i++) {
 		size_t k = (*at + i) % native->n;
 		if ((native->items[k] & PH_REF_ADDR) != value)
 			continue;
 		*at = k + 1;
-		return native->labels[k];
+		if (native->labels[k].kind != PH_LABEL_WORD)
+			return native->labels[k];
 	}
-	return LABEL(NONE, 0);
+	return LABEL(REFERENT, .index = number);
 }
 
 static bool read_natively(struct ph_objects *os, const struct ph_object *o, bool labelled)
@@ -384,7 +385,7 @@ bool replayed_refs(struct ph_objects *os, const struct ph_object *o, struct ph_r
 	}
 	for (uint32_t i = 0; i < a->n; i++) {
 		uint64_t value = r->values.items[a->first + i];
-		ref_add(out, value, label_of(&r->native, &at, value));
+		ref_add(out, value, label_of(&r->native, &at, value, i));
 	}
 	/* what it holds and does not visit: its type, and what else we see in it */
 	if (t->heap && !is_visited(r, a, t->address))

@@ -286,6 +286,7 @@ static bool refs_plan(struct ph_objects *os, struct ph_type *t)
 	t->leaf = t->kind && !t->kind->slots && !t->kind->refs && !t->nslots && !t->structseq &&
 		  t->dict_mode == PH_DICT_NONE && !t->visits_type && !t->owns_type;
 	t->cls = t->kind ? (uint8_t)t->kind->cls : PH_TYPE_ORDINARY;
+	t->weakref = t->kind && !strncmp(t->kind->name, "weak", 4); /* refs and proxies */
 	/* only the very builtins are folded away in paths; a subclass is a thing of its own */
 	if (t->cls == PH_TYPE_CONTAINER && t->heap && t->python_class)
 		t->cls = PH_TYPE_ORDINARY;

@@ -61,7 +61,8 @@ bool ph_py_frame(const struct ph_runtime *rt, ph_addr iframe, struct ph_py_frame
 	ret->previous = ph_load_u64(f + ph_layout_off(l, PH_F_IFrame_previous));
 	ret->owner = ph_layout_has(l, PH_F_IFrame_owner) ? f[ph_layout_off(l, PH_F_IFrame_owner)] : 0;
 	ret->slots = iframe + ph_layout_off(l, PH_F_IFrame_localsplus);
-	if (!is_code(rt, ret->code))
+	ret->has_code = is_code(rt, ret->code);
+	if (!ret->has_code)
 		return true; /* a shim: no slots of its own */
 	if (!ph_mem_u32(rt->mem, ret->code + ph_layout_off(l, PH_F_PyCode_co_nlocalsplus), &nlocals) ||
 	    nlocals > MAX_SLOTS)

@@ -228,7 +228,6 @@ static void search_slots(struct holders *h, ph_addr code, ph_addr from, uint64_t
 	struct ph_rootref ref = { .kind = PH_ROOTREF_LOCAL, .code = code };
 	const struct ph_runtime *rt = h->rt;
 	bool borrowed;
-	ph_mem_u32(rt->mem, code + ph_layout_off(rt->layout, PH_F_PyCode_co_firstlineno), &ref.lineno);
 	char *name ph_cleanup_free = ph_runtime_root_name(rt, &ref);
 	if (!name) {
 		h->nomem = true;
@@ -351,13 +350,14 @@ static void roots_each(struct holders *h)
 {
 	struct ph_notes again = { 0 }; /* the graph's builder has noted what there is to note */
 	struct ph_rootrefs refs = { 0 };
-	struct ph_err *err = ph_runtime_roots(h->rt, &again, &refs);
+	struct ph_running running = { 0 };
+	struct ph_err *err = ph_runtime_roots(h->rt, &again, &refs, &running);
 	if (err) {
 		h->nomem = true;
 		ph_err_free(err);
 	}
 	for (size_t i = 0; !err && i < refs.n && !h->nomem; i++) {
-		if (refs.items[i].borrowed)
+		if (refs.items[i].borrowed || refs.items[i].in_graph)
 			continue;
 		char *name ph_cleanup_free = ph_runtime_root_name(h->rt, &refs.items[i]);
 		if (name)
@@ -366,6 +366,7 @@ static void roots_each(struct holders *h)
 			h->nomem = true;
 	}
 	ph_vec_free(&refs);
+	ph_running_free(&running);
 }
 
 struct ph_err *ph_runtime_holders(const struct ph_runtime *rt, ph_holder_fn *fn, void *ctx)

@@ -7,11 +7,14 @@
 #define MAX_THREADS 65536
 #define MAX_FRAMES 1000000 /* of one thread */
 #define MAX_EXC_STACK 100000
+#define MAX_LOCALS (1u << 20) /* of one frame */
 
 struct roots {
 	const struct ph_runtime *rt;
 	struct ph_notes *notes;
 	struct ph_rootrefs *refs;
+	struct ph_running *running;
+	uint64_t budget; /* slots that frames may still have: no more than there are words */
 	bool nomem;
 };
 
@@ -21,7 +24,7 @@ static struct ph_rootref *root_add(struct roots *r, enum ph_rootref_kind kind, p
 	static struct ph_rootref sink;
 	if (!object)
 		return &sink;
-	if (!PH_VEC_PUSH(r->refs, (struct ph_rootref){ .object = object, .at = at, .kind = kind })) {
+	if (!PH_VEC_PUSH(r->refs, (struct ph_rootref){ .object = object, .at = at, .kind = kind, .frame = UINT32_MAX })) {
 		r->nomem = true;
 		return &sink;
 	}
@@ -38,21 +41,41 @@ static void field_add(struct roots *r, enum ph_rootref_kind kind, ph_addr base, 
 
 /* ---- frames -------------------------------------------------------------------- */
 
+void ph_running_free(struct ph_running *running)
+{
+	ph_vec_free(&running->threads);
+	ph_vec_free(&running->frames);
+}
+
+static void frame_add(struct roots *r, ph_addr code, ph_addr object, uint32_t line)
+{
+	r->nomem |= !PH_VEC_PUSH(&r->running->frames, (struct ph_running_frame){ code, object, line });
+}
+
+static struct ph_rootref *local_add(struct roots *r, ph_addr object, ph_addr at)
+{
+	size_t n = r->running->frames.n;
+	struct ph_rootref *ref = root_add(r, PH_ROOTREF_LOCAL, object, at, "");
+	if (!n)
+		return ref;
+	const struct ph_running_frame *f = &r->running->frames.items[n - 1];
+	ref->code = f->code;
+	ref->line = f->line;
+	ref->frame = (uint32_t)(n - 1);
+	return ref;
+}
+
 static void frame_slots(struct roots *r, const struct ph_py_frame *f)
 {
 	const struct ph_runtime *rt = r->rt;
 	const uint8_t *slots = ph_mem_at(rt->mem, f->slots, (uint64_t)f->nslots * 8);
-	uint32_t lineno = 0;
-	ph_mem_u32(rt->mem, f->code + ph_layout_off(rt->layout, PH_F_PyCode_co_firstlineno), &lineno);
-	for (uint32_t i = 0; slots && i < f->nslots; i++) {
+	for (uint32_t i = 0; slots && i < f->nslots && r->budget; i++, r->budget--) {
 		bool borrowed;
 		ph_addr object = ph_py_slot(rt, ph_load_u64(slots + 8 * i), &borrowed);
 		if (!object)
 			continue;
-		struct ph_rootref *ref = root_add(r, PH_ROOTREF_LOCAL, object, f->slots + 8 * i, "");
+		struct ph_rootref *ref = local_add(r, object, f->slots + 8 * i);
 		ref->borrowed = borrowed;
-		ref->code = f->code;
-		ref->lineno = lineno;
 		if (i < f->nlocals)
 			ph_py_local_name(rt, f->code, i, ref->name, sizeof ref->name);
 	}
@@ -85,6 +108,8 @@ static void interpreter_frames(struct roots *r, ph_addr iframe)
 		/* entries from C onto the stack have nothing but a link */
 		if (f.owner > r->rt->layout->enums[PH_E_FRAME_OWNED_BY_FRAME_OBJECT].value)
 			continue;
+		if (f.has_code) /* else a shim */
+			frame_add(r, f.code, f.frame_obj, ph_py_frame_line(r->rt, &f));
 		frame_slots(r, &f);
 		frame_fields(r, &f);
 	}
@@ -92,10 +117,37 @@ static void interpreter_frames(struct roots *r, ph_addr iframe)
 		ph_note(r->notes, PH_NOTE_BAD_LIST, iframe);
 }
 
+/* ≤3.10: frames are objects, linked by f_back; their locals lie in them. */
+static void frame_objects(struct roots *r, ph_addr frame)
+{
+	const struct ph_runtime *rt = r->rt;
+	uint32_t offset = ph_layout_off(rt->layout, PH_F_PyFrame_f_localsplus);
+	size_t n = 0;
+	for (; frame && n < MAX_FRAMES; n++, frame = rt_field(rt, frame, PH_F_PyFrame_f_back)) {
+		ph_addr code = rt_field(rt, frame, PH_F_PyFrame_f_code), locals = frame + offset;
+		ph_addr stack = rt_field(rt, frame, PH_F_PyFrame_f_valuestack);
+		if (!code)
+			break;
+		frame_add(r, code, frame, ph_py_frame_object_line(rt, frame));
+		for (uint32_t i = 0; i < MAX_LOCALS && locals + 8ull * i < stack && r->budget; i++, r->budget--) {
+			uint64_t object;
+			if (!ph_mem_u64(rt->mem, locals + 8ull * i, &object))
+				break;
+			struct ph_rootref *ref = local_add(r, object, locals + 8ull * i);
+			ref->in_graph = true;
+			if (object)
+				ph_py_local_name(rt, code, i, ref->name, sizeof ref->name);
+		}
+	}
+	if (frame)
+		ph_note(r->notes, PH_NOTE_BAD_LIST, frame);
+}
+
 static void thread_frames(struct roots *r, ph_addr thread)
 {
 	const struct ph_runtime *rt = r->rt;
-	if (rt_has(rt, PH_F_PyFrame_f_localsplus)) { /* ≤3.10: frames are objects, linked by f_back */
+	if (rt_has(rt, PH_F_PyFrame_f_localsplus)) {
+		frame_objects(r, rt_field(rt, thread, PH_F_PyThread_frame));
 		field_add(r, PH_ROOTREF_INTERP, thread, PH_F_PyThread_frame, "running frame");
 		return;
 	}
@@ -104,6 +156,25 @@ static void thread_frames(struct roots *r, ph_addr thread)
 	else if (rt_has(rt, PH_F_PyThread_cframe) && rt_has(rt, PH_F_CFrame_current_frame))
 		interpreter_frames(r, rt_field(rt, rt_field(rt, thread, PH_F_PyThread_cframe),
 					       PH_F_CFrame_current_frame));
+}
+
+static uint64_t thread_number(const struct ph_runtime *rt, ph_addr thread, enum ph_field f)
+{
+	return rt_has(rt, f) ? rt_field(rt, thread, f) : 0;
+}
+
+static void thread_add(struct roots *r, ph_addr thread, uint32_t interp)
+{
+	struct ph_running_thread t = {
+		.id = thread_number(r->rt, thread, PH_F_PyThread_thread_id),
+		.native_id = thread_number(r->rt, thread, PH_F_PyThread_native_thread_id),
+		.interp = interp,
+		.state = thread,
+		.frames = (uint32_t)r->running->frames.n,
+	};
+	thread_frames(r, thread);
+	t.nframes = (uint32_t)r->running->frames.n - t.frames;
+	r->nomem |= !PH_VEC_PUSH(&r->running->threads, t);
 }
 
 /* ---- fields of the states ---------------------------------------------------------- */
@@ -180,11 +251,11 @@ static void exception_stack(struct roots *r, ph_addr item)
 }
 
 /* Locals first: where several roots hold an object, the first names it. */
-static void threads_add(struct roots *r, ph_addr thread)
+static void threads_add(struct roots *r, ph_addr thread, uint32_t interp)
 {
 	size_t n = 0;
 	for (ph_addr at = thread; at && n < MAX_THREADS; n++) {
-		thread_frames(r, at);
+		thread_add(r, at, interp);
 		at = rt_field(r->rt, at, PH_F_PyThread_next);
 	}
 	if (n == MAX_THREADS)
@@ -199,12 +270,13 @@ static void threads_add(struct roots *r, ph_addr thread)
 }
 
 struct ph_err *ph_runtime_roots(const struct ph_runtime *rt, struct ph_notes *notes,
-				struct ph_rootrefs *refs)
+				struct ph_rootrefs *refs, struct ph_running *running)
 {
-	struct roots r = { .rt = rt, .notes = notes, .refs = refs };
+	struct roots r = { .rt = rt, .notes = notes, .refs = refs, .running = running,
+			   .budget = rt->mem->linear_size / 8 };
 	for (size_t i = 0; i < rt->ninterps; i++) {
 		ph_addr in = rt->interps[i].address;
-		threads_add(&r, rt_field(rt, in, PH_F_PyInterp_threads));
+		threads_add(&r, rt_field(rt, in, PH_F_PyInterp_threads), (uint32_t)i);
 		field_add(&r, PH_ROOTREF_MODULES, in, PH_F_PyInterp_modules, "sys.modules");
 		FIELDS_ADD(&r, in, interp_fields);
 		FIELDS_ADD(&r, rt->interps[i].gc, gc_fields);
@@ -214,12 +286,9 @@ struct ph_err *ph_runtime_roots(const struct ph_runtime *rt, struct ph_notes *no
 
 char *ph_runtime_root_name(const struct ph_runtime *rt, const struct ph_rootref *ref)
 {
-	char func[128] = "?", file[512] = "?";
+	char where[512];
 	if (ref->kind != PH_ROOTREF_LOCAL)
 		return strdup(ref->name);
-	ph_py_str(rt, rt_field(rt, ref->code, PH_F_PyCode_co_name), func, sizeof func);
-	ph_py_str(rt, rt_field(rt, ref->code, PH_F_PyCode_co_filename), file, sizeof file);
-	const char *base = strrchr(file, '/');
-	return ph_asprintf("%s%s in %s (%s:%u)", ref->name[0] ? "local " : "stack", ref->name, func,
-			   base ? base + 1 : file, ref->lineno);
+	ph_py_where(rt, ref->code, ref->line, where, sizeof where);
+	return ph_asprintf("%s%s in %s", ref->name[0] ? "local " : "stack", ref->name, where);
 }

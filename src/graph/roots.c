@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Named holders: locals of running frames, modules, what the interpreter's state holds. */
+#include "build.h"
+
+struct root_list PH_VEC(struct ph_graph_root);
+
+static bool root_push(struct root_list *list, struct ph_graph_root root)
+{
+	if (root.name && PH_VEC_PUSH(list, root))
+		return true;
+	free(root.name);
+	return false;
+}
+
+static bool frames_fill(const struct ph_build *b, struct ph_graph *g)
+{
+	char function[256], file[512];
+	g->frames = calloc(b->running.frames.n + 1, sizeof *g->frames);
+	g->threads = calloc(b->running.threads.n + 1, sizeof *g->threads);
+	if (!g->frames || !g->threads)
+		return false;
+	for (size_t i = 0; i < b->running.frames.n; i++) {
+		const struct ph_running_frame *f = &b->running.frames.items[i];
+		if (!ph_py_code_names(b->rt, f->code, function, sizeof function, file, sizeof file) && !*function)
+			strcpy(function, "?");
+		g->frames[g->nframes++] = (struct ph_graph_frame){
+			.function = strdup(function),
+			.file = strdup(file),
+			.line = f->line,
+			.code = build_target(b, f->code),
+			.object = f->object ? build_target(b, f->object) : 0,
+		};
+		if (!g->frames[i].function || !g->frames[i].file)
+			return false;
+	}
+	struct ph_gil gil;
+	ph_runtime_gil(b->rt, &gil);
+	for (size_t i = 0; i < b->running.threads.n; i++) {
+		const struct ph_running_thread *t = &b->running.threads.items[i];
+		g->threads[g->nthreads++] = (struct ph_graph_thread){
+			.id = t->id,
+			.native_id = t->native_id,
+			.interp = t->interp,
+			.holds_gil = gil.holder && gil.holder == t->state,
+			.frames = t->frames,
+			.nframes = t->nframes,
+		};
+	}
+	return true;
+}
+
+/* The values of sys.modules, under their names; what is there twice, under its own. */
+static bool modules_fill(const struct ph_build *b, ph_addr modules, struct root_list *list)
+{
+	struct ph_py_dict d;
+	char name[256];
+	if (!ph_py_dict(b->rt, modules, &d))
+		return true;
+	for (uint64_t i = 0; i < d.nentries; i++) {
+		ph_addr key, value;
+		ph_py_dict_entry(&d, i, &key, &value);
+		uint32_t node = value ? build_target(b, value) : 0;
+		if (!node || !ph_py_str(b->rt, key, name, sizeof name))
+			continue;
+		if (!root_push(list, (struct ph_graph_root){ .node = node, .kind = PH_ROOT_MODULE,
+							     .frame = UINT32_MAX, .name = strdup(name) }))
+			return false;
+	}
+	return true;
+}
+
+static bool root_fill(const struct ph_build *b, const struct ph_rootref *r, struct root_list *list)
+{
+	uint32_t node = build_target(b, r->object);
+	bool local = r->kind == PH_ROOTREF_LOCAL;
+	if (!node)
+		return true;
+	if (r->kind == PH_ROOTREF_MODULES && !modules_fill(b, r->object, list))
+		return false;
+	return root_push(list, (struct ph_graph_root){
+				       .node = node,
+				       .kind = !local ? PH_ROOT_INTERP : r->name[0] ? PH_ROOT_LOCAL : PH_ROOT_STACK,
+				       .borrowed = r->borrowed,
+				       .frame = local ? r->frame : UINT32_MAX,
+				       .name = strdup(r->name),
+			       });
+}
+
+struct ph_err *build_roots(const struct ph_build *b, struct ph_graph *g)
+{
+	struct root_list list = { 0 };
+	bool ok = frames_fill(b, g);
+	for (size_t i = 0; ok && i < b->roots.n; i++)
+		ok = root_fill(b, &b->roots.items[i], &list);
+	/* by kind, each in the order found */
+	g->roots = calloc(list.n + 1, sizeof *g->roots);
+	for (unsigned kind = 0; g->roots && kind < PH_ROOT_KINDS; kind++)
+		for (size_t i = 0; i < list.n; i++)
+			if (list.items[i].kind == kind) {
+				g->roots[g->nroots++] = list.items[i];
+				list.items[i].name = NULL;
+			}
+	ok &= g->roots != NULL;
+	for (size_t i = 0; i < list.n; i++)
+		free(list.items[i].name);
+	ph_vec_free(&list);
+	return ok ? NULL : ph_err_nomem();
+}
