@@ -79,6 +79,78 @@ struct ph_err *ph_cycles_find(const struct ph_graph *g, const struct ph_cycles_o
 			      struct ph_cycles **ret);
 void ph_cycles_free(struct ph_cycles *c);
 
+/* ---- paths: why objects are alive ------------------------------------------------- */
+
+/* A search from all roots at once reaches every object that is alive by the path that a
+ * person would name: the one with the least cost, which is first the penalties of its root
+ * and its references, then the number of references. Penalties have (docs/paths.md):
+ * references over infrastructure (an object's class, the globals of a function, what a
+ * class holds besides its namespace, a module from a builtin function), references that
+ * hold no count, and roots that are not named (static types, immortal, C). */
+struct ph_reach_options {
+	bool plain;                    /* nothing has a penalty: the fewest references */
+	const char *const *through;    /* [nthrough] patterns (fnmatch): a path must match each of one … */
+	const char *const *avoid;      /* [navoid] … and none of these: types, labels and roots */
+	size_t nthrough, navoid;
+};
+struct ph_reach;
+/* g and options are borrowed and must outlive it. */
+struct ph_err *ph_reach_compute(const struct ph_graph *g, const struct ph_reach_options *options,
+				struct ph_reach **ret);
+void ph_reach_free(struct ph_reach *r);
+
+/* One path, whole: edges[i] is the index among nodes[i]'s edges of the one to nodes[i + 1]. */
+struct ph_path {
+	uint8_t kind;      /* enum ph_root_kind of its root */
+	uint32_t root;     /* index into g->roots; UINT32_MAX: STATIC, IMMORTAL, C */
+	uint32_t *nodes;   /* [n] from the object that the root holds to the one asked for */
+	uint64_t *edges;   /* [n - 1] */
+	uint32_t n;        /* 0: there is no path */
+};
+void ph_path_deinit(struct ph_path *p);
+/* The best path to an object. */
+struct ph_err *ph_path_find(const struct ph_reach *r, uint32_t node, struct ph_path *ret);
+/* The `limit` best paths that read differently, the best first; *ret_n of them. Freed by
+ * the caller, each with ph_path_deinit(). */
+struct ph_err *ph_paths_find(struct ph_reach *r, uint32_t node, uint32_t limit, struct ph_path **ret,
+			     uint32_t *ret_n);
+
+/* A path as people read it: an instance's namespace, and what lies between a function and
+ * the contents of a cell of its closure, are no steps of their own. */
+#define PH_VIA_MAX 256
+struct ph_path_step {
+	uint32_t node;            /* that the step leads to */
+	char via[PH_VIA_MAX];     /* ".cache", "['users']", "[17]", "local x in f (app.py:12)" */
+	char hidden[PH_VIA_MAX];  /* "": via may be in a report; else the part of via that is a value: "'users'" */
+	char folded[PH_VIA_MAX];  /* the same for all indices and for keys that are values: "[\u2026]" */
+};
+struct ph_path_steps PH_VEC(struct ph_path_step);
+/* Appends the steps of a path; false when memory is out. */
+bool ph_path_read(const struct ph_graph *g, const struct ph_path *p, struct ph_path_steps *ret);
+/* "module app", "local rows in handler (app.py:12)", "C"; false when memory is out. */
+char *ph_path_root_text(const struct ph_graph *g, const struct ph_path *p);
+/* "module", "local", "stack", "interpreter", "static type", "immortal", "C"; and the rest. */
+const char *ph_root_kind_text(unsigned kind);
+/* Owned by the caller, NULL when memory is out: "app"; "rows in handler (app.py:12)"; "". */
+char *ph_root_name_text(const struct ph_graph *g, uint32_t root);
+
+/* Paths of all instances of a type (or of all of one name), equal but for indices and
+ * for keys that are values merged into one. */
+struct ph_path_group {
+	struct ph_path path;       /* of one of them */
+	uint64_t count;            /* instances */
+	uint64_t retained_bytes;   /* that go away with all of them */
+};
+struct ph_path_groups {
+	struct ph_path_group *groups; /* by retained_bytes, then count */
+	uint32_t n;
+	uint64_t count, unreached;    /* instances; of these garbage, or not on a path asked for */
+};
+struct ph_dominators;
+struct ph_err *ph_path_groups_find(const struct ph_reach *r, const struct ph_dominators *d, const char *type,
+				   struct ph_path_groups **ret);
+void ph_path_groups_free(struct ph_path_groups *p);
+
 /* ---- excess: references that are counted and not in the graph -------------------- */
 
 /* For each object its reference count less the counted references found to it, and
