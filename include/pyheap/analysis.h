@@ -120,6 +120,7 @@ struct ph_err *ph_paths_find(struct ph_reach *r, uint32_t node, uint32_t limit, 
 #define PH_VIA_MAX 256
 struct ph_path_step {
 	uint32_t node;            /* that the step leads to */
+	ph_addr key;              /* of a dict's value or key: address of the key; else 0 */
 	char via[PH_VIA_MAX];     /* ".cache", "['users']", "[17]", "local x in f (app.py:12)" */
 	char hidden[PH_VIA_MAX];  /* "": via may be in a report; else the part of via that is a value: "'users'" */
 	char folded[PH_VIA_MAX];  /* the same for all indices and for keys that are values: "[\u2026]" */
@@ -139,7 +140,7 @@ char *ph_root_name_text(const struct ph_graph *g, uint32_t root);
 struct ph_path_group {
 	struct ph_path path;       /* of one of them */
 	uint64_t count;            /* instances */
-	uint64_t retained_bytes;   /* that go away with all of them */
+	uint64_t retained_bytes;   /* of those that no other instance of the type dominates */
 };
 struct ph_path_groups {
 	struct ph_path_group *groups; /* by retained_bytes, then count */

@@ -32,6 +32,7 @@ struct ph_graph_type {
 	ph_addr address;          /* of the type object; 0 in graphs made by hand */
 	uint32_t node;            /* the type object's own node, 0 = none */
 	uint8_t cls;              /* enum ph_type_class */
+	uint8_t form;             /* enum ph_type_form */
 	bool weakrefable;         /* instances can be weakly referenced */
 	bool heap;                /* a heap type (Python class or from a C module) */
 	uint64_t refs_differ, sizes_differ; /* objects whose own code says something else (verify) … */

@@ -14,6 +14,15 @@ enum ph_type_class {
 	PH_TYPE_INFRASTRUCTURE, /* type, module, function, code, descriptors, builtin methods, frames' code… */
 };
 
+/* Objects that paths look at more closely. */
+enum ph_type_form {
+	PH_FORM_OTHER,
+	PH_FORM_TYPE,           /* its instances are types */
+	PH_FORM_MODULE,
+	PH_FORM_FUNCTION,
+	PH_FORM_CELL,
+};
+
 /* What holds an edge, as Python writes it. */
 enum ph_label_kind {
 	PH_LABEL_NONE,     /* unknown: "<slot>" */
@@ -38,7 +47,7 @@ struct ph_label {
 	int64_t index;     /* INDEX, WORD; −1 where it has no meaning */
 	ph_addr key;       /* VALUE, KEY: address of the key object, else 0 */
 	char name[112];    /* ATTR, LOCAL, CELL; VALUE, KEY: key as Python would write it, cut; else "" */
-	char of[112];      /* LOCAL, STACK: where: "handler (app.py:12)"; else "" */
+	char of[112];      /* LOCAL, STACK, CELL: where: "handler (app.py:12)"; else "" */
 	bool is_name;      /* name may appear in a report: a member's name, or a key that occurs in code */
 };
 

@@ -79,6 +79,7 @@ struct ph_type {
 
 	/* size */
 	uint8_t cls;                 /* enum ph_type_class of its instances */
+	uint8_t form;                /* enum ph_type_form of its instances */
 	const struct ph_kind *sizer; /* kind of the type whose C __sizeof__ applies; NULL = unknown */
 	ph_addr sizeof_method;       /* its C function, 0 = not known */
 	bool python_sizeof;          /* a Python-level __sizeof__ was passed over */
@@ -183,6 +184,9 @@ struct ph_err *ph_objects_verify(struct ph_objects *os, const ph_addr *addrs, si
 uint64_t ph_object_refcount(struct ph_objects *os, const struct ph_object *o, bool *ret_immortal);
 /* On a gc list? */
 bool ph_object_tracked(struct ph_objects *os, const struct ph_object *o);
+/* The label of cell number `cell` of the n in a function's closure. */
+bool ph_object_free_name(struct ph_objects *os, ph_addr function, uint64_t cell, uint64_t n,
+			 struct ph_ref_label *ret);
 /* What a weak reference refers to, 0 = nothing any more. */
 ph_addr ph_object_referent(struct ph_objects *os, const struct ph_object *o);
 /* What an object is called by those who wrote it; false: it has no name. */

@@ -94,6 +94,20 @@ struct ph_report_keys {
 json_t *ph_report_cycles(const struct ph_report_meta *meta, const struct ph_graph *g,
 			 const struct ph_cycles *c, const struct ph_report_keys *keys);
 
+/* The paths to one object, or to all instances of a type. */
+struct ph_report_why {
+	const char *type;           /* of the object, or asked for */
+	uint32_t node;              /* 0: all instances */
+	uint64_t count, unreached;  /* objects; of these not on a path, … */
+	bool garbage;               /* … because no root reaches any of them */
+	const struct ph_path_group *groups;
+	uint32_t n;
+	const struct ph_dominators *dominators; /* NULL: no retained sizes */
+	struct ph_excess *excess;   /* names what C code holds; NULL: it is just called C */
+};
+json_t *ph_report_why(const struct ph_report_meta *meta, const struct ph_graph *g,
+		      const struct ph_report_why *why, const struct ph_report_keys *keys);
+
 /* Without rows: those are streamed. */
 json_t *ph_report_objects(const struct ph_report_meta *meta, const struct ph_graph *g);
 json_t *ph_report_object(const struct ph_report_meta *meta, const struct ph_graph *g, uint32_t node,

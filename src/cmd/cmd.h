@@ -42,6 +42,7 @@ enum ph_option_kind {
 	PH_OPTION_SIZE,    /* struct ph_opt_count */
 	PH_OPTION_NUMBER,  /* struct ph_opt_number, ≥ 0 */
 	PH_OPTION_MAX,     /* TYPE=N, appended to struct ph_opt_maxima */
+	PH_OPTION_LIST,    /* a string, appended to struct ph_opt_list */
 };
 struct ph_opt_count {
 	bool given;
@@ -52,12 +53,14 @@ struct ph_opt_number {
 	double x;
 };
 struct ph_opt_maxima PH_VEC(struct ph_max_count);
+struct ph_opt_list PH_VEC(const char *);
 
 /* Values as given; strings are borrowed from argv. Zeroed = nothing given. */
 struct ph_options {
 	struct ph_opt_count limit, min_size, max_growth_bytes;
 	struct ph_opt_number stop_timeout, max_growth;
 	struct ph_opt_maxima max_count;
+	struct ph_opt_list through, avoid;
 	const char *sort, *format, *output, *exe, *sysroot, *debug_file, *pause, *color, *progress;
 	const char *type, *generation;
 	bool no_retained, json, force, low_memory, strict, values, quiet, verbose, bytes, no_header;
@@ -143,6 +146,8 @@ void ph_session_close(struct ph_session *s);
 /* Who holds the objects from outside the graph; to be freed with ph_excess_free(), also
  * after an error. */
 struct ph_err *ph_cmd_roots(const struct ph_session *s, struct ph_excess **ret);
+/* How keys that are values are shown in this run's report. */
+void ph_cmd_keys(const struct ph_session *s, const struct ph_run *run, struct ph_report_keys *ret);
 /* The script's name (or "-c", "-m NAME") of an interpreter's command line; owned
  * by the caller, NULL when there is none. */
 char *ph_script_name(char *const *argv, size_t argc);

@@ -84,6 +84,9 @@ static bool set_value(const struct ph_option *o, const char *value, struct ph_op
 		return parse_number(value, &number->x);
 	case PH_OPTION_MAX:
 		return add_maximum(opt, value, nomem);
+	case PH_OPTION_LIST:
+		*nomem = !PH_VEC_PUSH((struct ph_opt_list *)member, value);
+		return !*nomem && *value;
 	}
 	return false;
 }
@@ -188,4 +191,6 @@ void ph_options_deinit(struct ph_options *opt)
 		free(opt->owned.items[i]);
 	ph_vec_free(&opt->owned);
 	ph_vec_free(&opt->max_count);
+	ph_vec_free(&opt->through);
+	ph_vec_free(&opt->avoid);
 }

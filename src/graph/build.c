@@ -56,6 +56,7 @@ static struct ph_err *types_fill(struct ph_build *b, struct ph_graph *g)
 			.address = t->address,
 			.node = build_target(b, t->address),
 			.cls = t->cls,
+			.form = t->form,
 			.weakrefable = t->weakrefable,
 			.heap = t->heap,
 			.whole = t->whole,

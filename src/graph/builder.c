@@ -61,10 +61,17 @@ static void builder_free(struct ph_graph_builder *b)
 uint32_t ph_graph_builder_type(struct ph_graph_builder *b, const char *name, enum ph_type_class cls,
 			       bool weakrefable)
 {
+	static const struct { const char *name; uint8_t form; } forms[] = {
+		{ "type", PH_FORM_TYPE }, { "module", PH_FORM_MODULE }, { "function", PH_FORM_FUNCTION },
+		{ "cell", PH_FORM_CELL },
+	};
 	struct ph_graph_type type = { .name = strdup(name), .cls = (uint8_t)cls,
 				      .weakrefable = weakrefable,
 				      .whole = true,
 				      .heap = strchr(name, '.') != NULL };
+	for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+		if (!strcmp(name, forms[i].name))
+			type.form = forms[i].form;
 	if (!type.name || !PH_VEC_PUSH(&b->types, type)) {
 		free(type.name);
 		b->failed = true;

@@ -3,6 +3,11 @@
  * has a text gets a number, the same for all labels of that text. */
 #include "build.h"
 
+/* The tuple of a function's cells; node numbers. */
+struct closure {
+	uint32_t tuple, function;
+};
+
 struct build_texts {
 	struct PH_VEC(struct ph_ref_label) labels; /* by number */
 	uint32_t *slots;    /* hash of number + 1; a power of two of them, half full at most */
@@ -10,6 +15,8 @@ struct build_texts {
 	uint64_t *names;    /* hashes of the strings that occur in code; 0 = empty */
 	uint64_t nnames, names_size;
 	bool has_names;
+	struct PH_VEC(struct closure) closures; /* by tuple */
+	bool has_closures;
 };
 
 void build_labels_free(struct ph_build *b)
@@ -19,6 +26,7 @@ void build_labels_free(struct ph_build *b)
 	if (!b->texts)
 		return;
 	ph_vec_free(&b->texts->labels);
+	ph_vec_free(&b->texts->closures);
 	free(b->texts->slots);
 	free(b->texts->names);
 	free(b->texts);
@@ -84,6 +92,69 @@ static bool label_number(struct build_texts *t, const struct ph_ref_label *l, ph
 	return true;
 }
 
+/* ---- cells of closures --------------------------------------------------------------- */
+
+static int by_tuple(const void *pa, const void *pb)
+{
+	const struct closure *a = pa, *b = pb;
+	return a->tuple != b->tuple ? (a->tuple > b->tuple) - (a->tuple < b->tuple)
+				    : (a->function > b->function) - (a->function < b->function);
+}
+
+static bool holds_cells(const struct ph_graph *g, uint32_t tuple)
+{
+	uint64_t n;
+	const uint32_t *edges = ph_graph_edges(g, tuple, &n);
+	for (uint64_t e = 0; e < n; e++)
+		if (g->types[g->type[edges[e] & PH_EDGE_ID]].form != PH_FORM_CELL)
+			return false;
+	return n && g->types[g->type[tuple]].cls == PH_TYPE_CONTAINER;
+}
+
+static bool closures_fill(struct build_texts *t, const struct ph_graph *g)
+{
+	t->has_closures = true;
+	for (uint32_t node = 1; node < g->n; node++) {
+		uint64_t n = 0;
+		const uint32_t *edges = g->types[g->type[node]].form == PH_FORM_FUNCTION
+						? ph_graph_edges(g, node, &n) : NULL;
+		for (uint64_t e = 0; e < n; e++)
+			if (holds_cells(g, edges[e] & PH_EDGE_ID) &&
+			    !PH_VEC_PUSH(&t->closures, (struct closure){ edges[e] & PH_EDGE_ID, node }))
+				return false;
+	}
+	if (t->closures.n)
+		qsort(t->closures.items, t->closures.n, sizeof *t->closures.items, by_tuple);
+	return true;
+}
+
+/* Cells have the names of the variables that the function's code has from outside. */
+static bool cell_labels(struct ph_build *b, const struct ph_graph *g, uint32_t tuple)
+{
+	struct build_texts *t = b->texts;
+	struct ph_ref_label label;
+	if (!t->has_closures && !closures_fill(t, g))
+		return false;
+	struct closure key = { tuple, 0 };
+	size_t lo = 0, hi = t->closures.n;
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		if (by_tuple(&t->closures.items[mid], &key) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (lo == t->closures.n || t->closures.items[lo].tuple != tuple)
+		return true;
+	for (size_t e = 0; e < b->ids.n; e++)
+		if (PH_LABEL_ID_KIND(b->ids.items[e]) == PH_LABEL_INDEX &&
+		    ph_object_free_name(b->os, g->address[t->closures.items[lo].function],
+					PH_LABEL_ID_NUMBER(b->ids.items[e]), b->ids.n, &label) &&
+		    !label_number(t, &label, &b->ids.items[e]))
+			return false;
+	return true;
+}
+
 /* ---- labels of a node ---------------------------------------------------------------- */
 
 /* References that lead nowhere were left out of the graph, so they are here. */
@@ -115,6 +186,8 @@ static bool relabel(struct ph_build *b, const struct ph_graph *g, uint32_t node)
 	}
 	while (b->ids.n < edges) /* cannot be: the same was read before */
 		b->ids.items[b->ids.n++] = PH_LABEL_ID(PH_LABEL_NONE, 0);
+	if (holds_cells(g, node) && !cell_labels(b, g, node))
+		return false;
 	b->labelled_node = node;
 	return true;
 }

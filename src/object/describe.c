@@ -44,7 +44,13 @@ static bool method_place(struct ph_objects *os, const struct ph_object *o, char 
 
 static bool module_name(struct ph_objects *os, const struct ph_object *o, char *buf, size_t max)
 {
-	return field_text(os, o, PH_F_PyModule_md_name, buf, max);
+	char name[256], file[512];
+	if (!field_text(os, o, PH_F_PyModule_md_name, name, sizeof name))
+		return false;
+	ph_addr path = ph_py_dict_get(os->rt, o_u64(os, o, PH_F_PyModule_md_dict) & PH_REF_ADDR, "__file__");
+	const char *base = path && ph_py_str(os->rt, path, file, sizeof file) ? strrchr(file, '/') : NULL;
+	snprintf(buf, max, base ? "%s (%s)" : "%s", name, base ? base + 1 : "");
+	return true;
 }
 
 static bool descriptor_name(struct ph_objects *os, const struct ph_object *o, char *buf, size_t max)

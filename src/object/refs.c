@@ -225,3 +225,20 @@ void ph_object_label(struct ph_objects *os, const struct ph_ref_label *l, struct
 		break;
 	}
 }
+
+/* A function's cells are the last of its code's variables. */
+bool ph_object_free_name(struct ph_objects *os, ph_addr function, uint64_t cell, uint64_t n,
+			 struct ph_ref_label *ret)
+{
+	ph_addr code = m_u64(os, function, PH_F_PyFunction_func_code) & PH_REF_ADDR, names, key = 0;
+	uint64_t all;
+	*ret = LABEL(CELL, .code = code);
+	names = has(os, PH_F_PyCode_co_localsplusnames) ? m_u64(os, code, PH_F_PyCode_co_localsplusnames)
+							: m_u64(os, code, PH_F_PyCode_co_freevars);
+	all = m_u64(os, names, PH_F_PyVarObject_ob_size);
+	if (cell >= n || n > all || all > os->mem->linear_size / 8 ||
+	    !ph_mem_u64(os->mem, names + ph_layout_off(os->layout, PH_F_PyTuple_ob_item) + 8 * (all - n + cell), &key))
+		return false;
+	ret->key = key;
+	return true;
+}

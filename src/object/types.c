@@ -253,6 +253,19 @@ static const struct ph_kind *plain_kind(struct ph_objects *os, const struct ph_t
 	return t->python_class ? ph_kind_find("object") : NULL;
 }
 
+static uint8_t form_of(const struct ph_type *t)
+{
+	static const struct { const char *kind; uint8_t form; } forms[] = {
+		{ "module", PH_FORM_MODULE }, { "function", PH_FORM_FUNCTION }, { "cell", PH_FORM_CELL },
+	};
+	if (t->flags & TPFLAGS_TYPE_SUBCLASS)
+		return PH_FORM_TYPE;
+	for (size_t i = 0; t->kind && i < sizeof forms / sizeof *forms; i++)
+		if (!strcmp(t->kind->name, forms[i].kind))
+			return forms[i].form;
+	return PH_FORM_OTHER;
+}
+
 static bool refs_plan(struct ph_objects *os, struct ph_type *t)
 {
 	const struct ph_type *b = t;
@@ -286,6 +299,7 @@ static bool refs_plan(struct ph_objects *os, struct ph_type *t)
 	t->leaf = t->kind && !t->kind->slots && !t->kind->refs && !t->nslots && !t->structseq &&
 		  t->dict_mode == PH_DICT_NONE && !t->visits_type && !t->owns_type;
 	t->cls = t->kind ? (uint8_t)t->kind->cls : PH_TYPE_ORDINARY;
+	t->form = form_of(t);
 	t->weakref = t->kind && !strncmp(t->kind->name, "weak", 4); /* refs and proxies */
 	/* only the very builtins are folded away in paths; a subclass is a thing of its own */
 	if (t->cls == PH_TYPE_CONTAINER && t->heap && t->python_class)

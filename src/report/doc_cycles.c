@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The document of `cycles`. */
-#include <stdio.h>
 #include "report_priv.h"
 
 /* ".cache['users'][3]" where keys may be shown or are names; else the folded
@@ -12,9 +11,10 @@ static json_t *make_via(const struct ph_cycle_step *step, const struct ph_report
 		return ph_json_text(*step->exact ? step->exact : step->text);
 	if (!fold)
 		return ph_json_text(step->text);
-	unsigned hash = ph_hash_keyed(keys->secret, step->exact, strlen(step->exact)) & 0xffff;
-	char *via ph_cleanup_free = ph_asprintf("%.*s['…%04x']%s", (int)(fold - step->text), step->text,
-						hash, fold + 2);
+	char hidden[16];
+	ph_hidden_text(keys, step->exact, hidden);
+	char *via ph_cleanup_free = ph_asprintf("%.*s[%s]%s", (int)(fold - step->text), step->text, hidden,
+						fold + 2);
 	return via ? ph_json_text(via) : NULL;
 }
 

@@ -19,6 +19,15 @@ bool ph_document_put(json_t *doc, const char *key, json_t *value);
 json_t *ph_json_u64(uint64_t n);         /* what does not fit is INT64_MAX */
 json_t *ph_json_text(const char *s);     /* NULL → null; made valid UTF-8 */
 json_t *ph_json_address(ph_addr addr);
+/* What stands for a value that is not shown: "'…3fa9'". */
+void ph_hidden_text(const struct ph_report_keys *keys, const char *value, char buf[16]);
+/* Where a path begins; e may be NULL. */
+json_t *ph_json_root(const struct ph_graph *g, const struct ph_path *p, struct ph_excess *e);
+/* Its steps; folded: places in containers and keys that are values are left out. */
+json_t *ph_json_steps(const struct ph_graph *g, const struct ph_path *p, const struct ph_report_keys *keys,
+		      bool folded);
+/* The name of an object, or null. */
+json_t *ph_json_name(const struct ph_graph *g, uint32_t node);
 uint64_t ph_hash_keyed(const uint8_t secret[16], const void *bytes, size_t n);
 
 /* ---- reading documents, which may be anything ----------------------------------- */
@@ -55,6 +64,7 @@ const struct ph_view *ph_view_find(const char *command); /* NULL = unknown */
 void ph_text_top(struct ph_render *r);
 void ph_text_cycles(struct ph_render *r);
 void ph_text_diff(struct ph_render *r);
+void ph_text_why(struct ph_render *r);
 void ph_text_objects_begin(struct ph_render *r);
 void ph_text_objects_row(struct ph_render *r, const json_t *row);
 

@@ -15,6 +15,10 @@ static const char *const objects_columns[] = {
 	"size_exact", "refs_exact", "refs", "owned", "excess", "held_by", NULL,
 };
 
+static const char *const why_columns[] = {
+	"count", "retained_bytes", "length", "root.kind", "root.name", "reading", NULL,
+};
+
 static const struct ph_view views[] = {
 	{
 		.command = "top", .rows = "types", .unit = "types",
@@ -23,6 +27,13 @@ static const struct ph_view views[] = {
 		.size = { "retained_bytes" }, .size_else = { "shallow_bytes", "uncounted_bytes" },
 		.omitted = { "count", "shallow_bytes" },
 		.columns = top_columns, .text_begin = ph_text_top,
+	},
+	{
+		.command = "why", .rows = "paths", .unit = "paths",
+		.sorts = { { "retained", { "retained_bytes" } }, { "count", { "count" } }, { "length", { "length" } } },
+		.size = { "retained_bytes" },
+		.omitted = { "count" },
+		.columns = why_columns, .text_begin = ph_text_why,
 	},
 	{
 		.command = "cycles", .rows = "cycles", .unit = "cycles",

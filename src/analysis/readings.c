@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Paths of many objects, merged where they read the same: a reading is that of the object
+ * before, and one more step; so equal readings are found by two numbers. */
+#include <stdio.h>
+#include "readings.h"
+
+#define ANCESTORS 32 /* that are compared with a new reading */
+#define REPEATS 2    /* steps alike in a path before the rest is folded into them */
+
+/* ---- a map from two numbers to one -------------------------------------------------------- */
+
+static uint64_t mix(uint64_t x)
+{
+	x = (x ^ x >> 32) * 0xd6e8feb86659fd93u;
+	x = (x ^ x >> 32) * 0xd6e8feb86659fd93u;
+	return x ^ x >> 32;
+}
+
+static struct ph_pair *map_slot(const struct ph_pair_map *m, uint64_t a, uint64_t b)
+{
+	uint64_t at = mix(mix(a) ^ b);
+	for (;; at++) {
+		struct ph_pair *p = &m->slots[at & (m->size - 1)];
+		if (!p->value || (p->a == a && p->b == b))
+			return p;
+	}
+}
+
+static bool map_reserve(struct ph_pair_map *m)
+{
+	if (m->used * 2 < m->size)
+		return true;
+	struct ph_pair_map bigger = { .size = m->size ? m->size * 2 : 256, .used = m->used };
+	bigger.slots = calloc(bigger.size, sizeof *bigger.slots);
+	if (!bigger.slots)
+		return false;
+	for (uint64_t i = 0; i < m->size; i++)
+		if (m->slots[i].value)
+			*map_slot(&bigger, m->slots[i].a, m->slots[i].b) = m->slots[i];
+	free(m->slots);
+	*m = bigger;
+	return true;
+}
+
+/* ---- texts ------------------------------------------------------------------------------------- */
+
+/* By a hash of 64 bits: two texts of the same one would be taken for one, which nobody dies of. */
+static uint32_t text_number(struct ph_readings *rs, const char *text)
+{
+	uint64_t hash = 0xcbf29ce484222325u;
+	size_t n = strlen(text);
+	for (size_t i = 0; i < n; i++)
+		hash = (hash ^ (unsigned char)text[i]) * 0x100000001b3u;
+	if (!map_reserve(&rs->by_text))
+		return PH_NO_READING;
+	struct ph_pair *p = map_slot(&rs->by_text, hash, n);
+	if (p->value)
+		return p->value - 1;
+	if (rs->texts.n > UINT32_MAX - n - 2 || !PH_VEC_RESERVE(&rs->texts, n + 1))
+		return PH_NO_READING;
+	*p = (struct ph_pair){ hash, n, (uint32_t)rs->texts.n + 1 };
+	rs->by_text.used++;
+	memcpy(rs->texts.items + rs->texts.n, text, n + 1);
+	rs->texts.n += n + 1;
+	return p->value - 1;
+}
+
+/* What a label reads with places folded. */
+static uint32_t label_text(struct ph_readings *rs, ph_label_id id, bool in_namespace)
+{
+	struct ph_path_step step;
+	struct ph_label label;
+	enum ph_label_kind kind = PH_LABEL_ID_KIND(id);
+	if (kind == PH_LABEL_INDEX || kind == PH_LABEL_WORD || kind == PH_LABEL_REFERENT)
+		id = PH_LABEL_ID(kind, 0);
+	if (!map_reserve(&rs->by_label))
+		return PH_NO_READING;
+	struct ph_pair *p = map_slot(&rs->by_label, id, in_namespace);
+	if (p->value)
+		return p->value - 1;
+	ph_graph_label_text(rs->r->g, id, &label);
+	ph_via_text(&label, in_namespace && label.kind == PH_LABEL_VALUE, &step);
+	uint32_t text = text_number(rs, step.folded);
+	if (text == PH_NO_READING)
+		return text;
+	*p = (struct ph_pair){ id, in_namespace, text + 1 };
+	rs->by_label.used++;
+	return text;
+}
+
+/* ---- readings -------------------------------------------------------------------------------------- */
+
+/* A step that was made often enough stands for those that follow it. */
+static uint32_t repeated(const struct ph_readings *rs, uint32_t parent, uint32_t text, uint32_t type)
+{
+	unsigned seen = 0;
+	uint32_t nearest = PH_NO_READING;
+	for (unsigned i = 0; parent != PH_NO_READING && i < ANCESTORS; i++) {
+		const struct ph_reading *x = &rs->items.items[parent];
+		if (x->text == text && x->type == type && x->parent != PH_NO_READING) {
+			seen++;
+			nearest = nearest == PH_NO_READING ? parent : nearest;
+		}
+		parent = x->parent;
+	}
+	return seen >= REPEATS ? nearest : PH_NO_READING;
+}
+
+static uint32_t reading_number(struct ph_readings *rs, struct ph_reading reading)
+{
+	uint32_t fold = repeated(rs, reading.parent, reading.text, reading.type);
+	if (fold != PH_NO_READING)
+		return fold;
+	if (!map_reserve(&rs->by_step) || rs->items.n >= UINT32_MAX - 2)
+		return PH_NO_READING;
+	struct ph_pair *p = map_slot(&rs->by_step, reading.parent,
+				     (uint64_t)reading.text << 32 | reading.type << 1 | reading.namespace);
+	if (p->value)
+		return p->value - 1;
+	if (!PH_VEC_PUSH(&rs->items, reading))
+		return PH_NO_READING;
+	*p = (struct ph_pair){ reading.parent, (uint64_t)reading.text << 32 | reading.type << 1 | reading.namespace,
+			       (uint32_t)rs->items.n };
+	rs->by_step.used++;
+	return (uint32_t)rs->items.n - 1;
+}
+
+static uint32_t root_reading(struct ph_readings *rs, uint32_t state)
+{
+	const struct ph_source *source = ph_reach_source(rs->r, state);
+	struct ph_path p = { .kind = source->kind, .root = source->root };
+	char *text ph_cleanup_free = ph_path_root_text(rs->r->g, &p);
+	uint32_t number = text ? text_number(rs, text) : PH_NO_READING;
+	if (number == PH_NO_READING)
+		return number;
+	uint32_t type = rs->canonical[rs->r->g->type[ph_state_node(rs->r, state)]];
+	return reading_number(rs, (struct ph_reading){ .parent = PH_NO_READING, .text = number, .type = type,
+						       .first = state });
+}
+
+/* The label of the edge by which the search came: the first one that leads there, looked
+ * for from where the last one was found, as they come in order. */
+static ph_label_id edge_label(struct ph_readings *rs, uint32_t from, uint32_t to)
+{
+	const ph_label_id *labels;
+	uint64_t n;
+	const uint32_t *edges = ph_graph_edges(rs->r->g, from, &n);
+	if (from != rs->from)
+		rs->cursor = 0;
+	rs->from = from;
+	for (uint64_t i = 0; i < n; i++, rs->cursor++) {
+		if (rs->cursor >= n)
+			rs->cursor = 0;
+		if ((edges[rs->cursor] & PH_EDGE_ID) == to)
+			return ph_graph_labels(rs->r->g, from, &labels) ? labels[rs->cursor] : 0;
+	}
+	return 0;
+}
+
+static uint32_t step_reading(struct ph_readings *rs, uint32_t state)
+{
+	const struct ph_graph *g = rs->r->g;
+	uint32_t before = rs->r->parent[state], to = ph_state_node(rs->r, state);
+	ph_label_id id = edge_label(rs, ph_state_node(rs->r, before), to);
+	bool namespace = rs->items.items[rs->of[before]].namespace;
+	uint32_t text = label_text(rs, id, namespace);
+	if (text == PH_NO_READING)
+		return text;
+	namespace = PH_LABEL_ID_KIND(id) == PH_LABEL_DICT && g->types[g->type[to]].cls == PH_TYPE_DICT;
+	return reading_number(rs, (struct ph_reading){ .parent = rs->of[before], .text = text,
+						       .type = rs->canonical[g->type[to]], .first = state,
+						       .namespace = namespace });
+}
+
+struct ph_err *ph_readings_compute(const struct ph_reach *r, const uint8_t *wanted, struct ph_readings *ret)
+{
+	*ret = (struct ph_readings){ .r = r };
+	ret->of = ph_big_alloc(r->nstates * sizeof *ret->of);
+	ret->canonical = ph_types_canonical(r->g);
+	if (!ret->of || !ret->canonical)
+		return ph_err_nomem();
+	/* whatever lies on the way to what is wanted: PH_NO_READING = 0 marks while going back */
+	memset(ret->of, 0xff, r->nstates * sizeof *ret->of);
+	for (uint32_t i = r->nreached; i-- > 0;) {
+		uint32_t state = r->order[i];
+		if (wanted[ph_state_node(r, state)] && state == ph_reach_state(r, ph_state_node(r, state)))
+			ret->of[state] = 0;
+		if (ret->of[state] == 0)
+			ret->of[r->parent[state]] = 0;
+	}
+	for (uint32_t i = 0; i < r->nreached; i++) {
+		uint32_t state = r->order[i];
+		if (ret->of[state] != 0)
+			continue;
+		ret->of[state] = r->parent[state] == state ? root_reading(ret, state) : step_reading(ret, state);
+		if (ret->of[state] == PH_NO_READING)
+			return ph_err_nomem();
+		if (!(i & 0xffff) && ph_interrupted)
+			return ph_err_interrupted();
+	}
+	return NULL;
+}
+
+void ph_readings_deinit(struct ph_readings *rs)
+{
+	if (rs->of)
+		ph_big_free(rs->of, rs->r->nstates * sizeof *rs->of);
+	free(rs->canonical);
+	free(rs->by_text.slots);
+	free(rs->by_label.slots);
+	free(rs->by_step.slots);
+	ph_vec_free(&rs->items);
+	ph_vec_free(&rs->texts);
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The document of `why`. */
+#include "report_priv.h"
+
+static json_t *retained(const struct ph_report_why *why, uint64_t bytes)
+{
+	return why->dominators ? ph_json_u64(bytes) : json_null();
+}
+
+/* All steps in one: what CSV has of a path. */
+static json_t *make_reading(const json_t *steps)
+{
+	struct PH_VEC(char) text = { 0 };
+	for (size_t i = 0; i < json_array_size(steps); i++) {
+		const char *via = ph_json_string(json_array_get(steps, i), "via");
+		bool word = *via != '.' && *via != '[';
+		size_t n = strlen(via);
+		if (!PH_VEC_RESERVE(&text, n + 3))
+			break;
+		if (word && i)
+			text.items[text.n++] = ' ';
+		memcpy(text.items + text.n, via, n);
+		text.n += n;
+	}
+	bool ok = PH_VEC_PUSH(&text, '\0');
+	json_t *ret = ok ? ph_json_text(text.items) : NULL;
+	ph_vec_free(&text);
+	return ret;
+}
+
+static json_t *make_path(const struct ph_graph *g, const struct ph_report_why *why,
+			 const struct ph_path_group *group, const struct ph_report_keys *keys)
+{
+	json_t *steps = ph_json_steps(g, &group->path, keys, !why->node);
+	json_t *reading = make_reading(steps);
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "root", ph_json_root(g, &group->path, why->excess),
+			 "count", ph_json_u64(group->count), "retained_bytes", retained(why, group->retained_bytes),
+			 "length", ph_json_u64(group->path.n - 1), "reading", reading, "steps", steps);
+}
+
+static json_t *make_paths(const struct ph_graph *g, const struct ph_report_why *why,
+			  const struct ph_report_keys *keys)
+{
+	json_t *ret = json_array();
+	for (uint32_t i = 0; ret && i < why->n; i++)
+		if (json_array_append_new(ret, make_path(g, why, &why->groups[i], keys)) < 0) {
+			json_decref(ret);
+			return NULL;
+		}
+	return ret;
+}
+
+/* Weak references to the object, by the type and the callback that they have. */
+static json_t *make_weak(const struct ph_graph *g, uint32_t node)
+{
+	uint64_t n = 0;
+	for (uint32_t i = 0; node && i < g->nweak; i++)
+		n += g->weak[i].to == node;
+	return ph_json_u64(n);
+}
+
+static json_t *make_what(const struct ph_graph *g, const struct ph_report_why *why)
+{
+	uint32_t node = why->node;
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o}", "type", ph_json_text(why->type),
+			 "address", node ? ph_json_address(g->address[node]) : json_null(),
+			 "name", node ? ph_json_name(g, node) : json_null(),
+			 "count", ph_json_u64(why->count), "unreached", ph_json_u64(why->unreached),
+			 "state", why->garbage ? "garbage" : "alive", "retained_bytes",
+			 node ? retained(why, why->dominators ? why->dominators->retained[node] : 0) : json_null(),
+			 "weak_references", make_weak(g, node));
+}
+
+json_t *ph_report_why(const struct ph_report_meta *meta, const struct ph_graph *g,
+		      const struct ph_report_why *why, const struct ph_report_keys *keys)
+{
+	json_t *doc = ph_document_begin("why", meta, g);
+	if (doc && ph_document_put(doc, "what", make_what(g, why)) &&
+	    ph_document_put(doc, "paths", make_paths(g, why, keys)))
+		return doc;
+	json_decref(doc);
+	return NULL;
+}

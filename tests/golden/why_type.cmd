@@ -1,0 +1,1 @@
+pyheap why in/why_type.json
