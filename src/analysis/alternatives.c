@@ -118,6 +118,10 @@ static void prepend(struct alternatives *a, uint32_t state, uint32_t flags, uint
 	unsigned penalty, least = UINT32_MAX;
 	if (r->penalty[state] == NOT_REACHED)
 		return;
+	/* nor do all the functions that have a module's namespace for their globals */
+	if (!r->opt->plain && p.next != UINT32_MAX && r->marks[node] & MARK_MODULE_DICT &&
+	    r->g->types[r->g->type[from]].form != PH_FORM_MODULE)
+		return;
 	if (!r->types_match) {
 		least = r->opt->plain ? 0 : ph_edge_penalty(r->g, r->marks, from, node | flags);
 	} else {
