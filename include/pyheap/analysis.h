@@ -152,6 +152,27 @@ struct ph_err *ph_path_groups_find(const struct ph_reach *r, const struct ph_dom
 				   struct ph_path_groups **ret);
 void ph_path_groups_free(struct ph_path_groups *p);
 
+/* ---- holdings: what hangs on which name ------------------------------------------- */
+
+/* All objects by the path that leads to them, up to the first place in a container: what
+ * piles up there, and all that hangs on it, is one row. Small things that have a name of
+ * their own (functions, strings …) belong to what has them. */
+struct ph_holding {
+	char *path;               /* "module app .cache['users'][\u2026]"; "garbage" */
+	uint32_t type;            /* of what the path leads to; of garbage UINT32_MAX */
+	uint64_t count, shallow_bytes, uncounted_bytes;
+	uint64_t retained_bytes;  /* over objects that no other of the row dominates */
+};
+struct ph_holdings {
+	struct ph_holding *rows;  /* by shallow + uncounted, biggest first, then by path */
+	uint32_t n;
+	bool has_retained;
+};
+/* d may be NULL: no retained sizes. */
+struct ph_err *ph_holdings_compute(const struct ph_reach *r, const struct ph_dominators *d,
+				   struct ph_holdings **ret);
+void ph_holdings_free(struct ph_holdings *h);
+
 /* ---- excess: references that are counted and not in the graph -------------------- */
 
 /* For each object its reference count less the counted references found to it, and
@@ -196,15 +217,38 @@ struct ph_diff_row {
 	const char *name;              /* borrowed from a table */
 	struct ph_type_value *values;  /* [ntables]; zeros where the type is missing */
 	struct ph_type_value delta;    /* last − first */
+	bool steady;                   /* three tables or more, and more bytes or more objects in each */
 };
 struct ph_diff {
-	struct ph_diff_row *rows;      /* by growth, biggest first, then by name. Growth is what the type
+	struct ph_diff_row *rows;      /* steady ones of at least a hundredth of all growth first, then by growth, biggest first, then by name. Growth is what the type
 					* retains more, for user types ("." in the name) that became more
-					* and where both ends have retained sizes; else shallow + uncounted */
+					* and where both ends have retained sizes; else (and by_size) shallow + uncounted */
 	uint32_t n, ntables;
 };
-struct ph_err *ph_diff_compute(const struct ph_type_table *tables, uint32_t ntables,
+struct ph_err *ph_diff_compute(const struct ph_type_table *tables, uint32_t ntables, bool by_size,
 			       struct ph_diff **ret);
 void ph_diff_free(struct ph_diff *d);
+
+/* ---- survivors ---------------------------------------------------------------------- */
+
+/* The objects of one moment, by address. All borrowed by those who compare. */
+struct ph_population {
+	ph_addr *address;     /* [n] ascending */
+	uint32_t *type;       /* [n] index into names */
+	uint32_t *bytes;      /* [n] shallow + uncounted, at most UINT32_MAX */
+	char **names;         /* [ntypes] ascending */
+	uint32_t n, ntypes;
+};
+/* What is kept of a graph to compare it with others. */
+struct ph_err *ph_population_init(struct ph_population *p, const struct ph_graph *g);
+void ph_population_deinit(struct ph_population *p);
+struct ph_survivors_row {
+	const char *type;     /* borrowed from the last population */
+	uint64_t count, bytes;
+};
+/* Objects that the first moment does not have, and all later ones have at the same address
+ * with the same type; n ≥ 3. Rows by bytes; *ret_rows and what it points to: free(). */
+struct ph_err *ph_survivors_find(const struct ph_population *p, uint32_t n, struct ph_survivors_row **ret_rows,
+				 uint32_t *ret_n);
 
 #endif

@@ -21,6 +21,7 @@ enum ph_type_form {
 	PH_FORM_MODULE,
 	PH_FORM_FUNCTION,
 	PH_FORM_CELL,
+	PH_FORM_CODE,
 };
 
 /* What holds an edge, as Python writes it. */

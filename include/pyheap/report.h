@@ -86,6 +86,9 @@ struct ph_report_meta {
 json_t *ph_report_top(const struct ph_report_meta *meta, const struct ph_graph *g,
 		      const struct ph_histogram *h);
 
+json_t *ph_report_holdings(const struct ph_report_meta *meta, const struct ph_graph *g,
+			   const struct ph_holdings *h);
+
 /* How a key that is a value (not a name) is shown. */
 struct ph_report_keys {
 	bool shown;          /* as it is; else as a hash … */
@@ -126,17 +129,22 @@ struct ph_thresholds {
 	const struct ph_max_count *counts; /* objects of a type in the last report */
 	size_t ncounts;
 };
-/* Compares `top` documents, n ≥ 2. */
+/* Compares `top` documents, n ≥ 2, all of them with the same --by. */
 struct ph_err *ph_report_diff(json_t *const *docs, uint32_t n, const struct ph_thresholds *limits,
 			      json_t **ret);
 bool ph_report_exceeded(const json_t *doc);
+/* Adds to each type how many of its objects came after the first moment and stayed. */
+struct ph_err *ph_report_add_survivors(json_t *doc, const struct ph_survivors_row *rows, uint32_t n);
 /* For text: rows of types that neither grew nor shrank go. */
 struct ph_err *ph_report_drop_unchanged(json_t *doc);
 
 /* Reads a report from a file and checks that it is one. `name` is for messages. */
 struct ph_err *ph_report_load(const char *path, const char *name, json_t **ret);
-/* The command that made it; "" when it does not say. */
+/* The command that made it, and its --by; "" when it does not say. */
 const char *ph_report_command(const json_t *doc);
+const char *ph_report_by(const json_t *doc);
+/* Two documents are of the same process: PID and program are known and equal. */
+bool ph_report_same_process(const json_t *a, const json_t *b);
 /* Rows were left out of it. */
 bool ph_report_is_cut(const json_t *doc);
 /* NULL: nothing is missing and all is exact; else why not, owned by the caller. */

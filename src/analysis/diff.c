@@ -50,6 +50,17 @@ static void set_delta(struct ph_diff_row *row, uint32_t ntables)
 	};
 }
 
+static bool is_steady(const struct ph_diff_row *row, uint32_t ntables)
+{
+	bool count = ntables >= 3, bytes = ntables >= 3;
+	for (uint32_t i = 1; i < ntables; i++) {
+		const struct ph_type_value *a = &row->values[i - 1], *b = &row->values[i];
+		count &= b->count > a->count;
+		bytes &= b->shallow_bytes + b->uncounted_bytes > a->shallow_bytes + a->uncounted_bytes;
+	}
+	return count || bytes;
+}
+
 /* One row for each run of equal names. */
 static bool fill_rows(struct ph_diff *d, const struct ph_type_table *tables,
 		      const struct entry *entries, size_t n)
@@ -67,8 +78,10 @@ static bool fill_rows(struct ph_diff *d, const struct ph_type_table *tables,
 		struct ph_diff_row *row = &d->rows[d->n - 1];
 		add_value(&row->values[entries[i].table], &tables[entries[i].table].values[entries[i].index]);
 	}
-	for (uint32_t i = 0; i < d->n; i++)
+	for (uint32_t i = 0; i < d->n; i++) {
 		set_delta(&d->rows[i], d->ntables);
+		d->rows[i].steady = is_steady(&d->rows[i], d->ntables);
+	}
 	return d->rows != NULL;
 }
 
@@ -85,7 +98,7 @@ static bool has_retained(const struct ph_type_table *t)
 #define CAUSE_SHARE 20 /* a twentieth */
 
 struct order {
-	bool retained;     /* all tables have retained sizes */
+	bool retained;     /* both ends have retained sizes, and they decide */
 	int64_t growth;    /* bytes, of the types that grew */
 };
 
@@ -103,6 +116,13 @@ static bool is_cause(const struct ph_diff_row *row, const struct order *o)
 	       row->delta.retained_bytes > o->growth / CAUSE_SHARE;
 }
 
+/* Steady growth that matters: at least a hundredth of all. */
+static bool goes_first(const struct ph_diff_row *row, const struct order *o)
+{
+	int64_t grown = bytes_grown(row) > row->delta.retained_bytes ? bytes_grown(row) : row->delta.retained_bytes;
+	return row->steady && grown > 0 && grown >= o->growth / 100;
+}
+
 static int by_growth(const void *pa, const void *pb, void *ctx)
 {
 	const struct ph_diff_row *a = pa, *b = pb;
@@ -110,6 +130,8 @@ static int by_growth(const void *pa, const void *pb, void *ctx)
 	bool ca = is_cause(a, o), cb = is_cause(b, o);
 	int64_t ga = ca ? a->delta.retained_bytes : bytes_grown(a);
 	int64_t gb = cb ? b->delta.retained_bytes : bytes_grown(b);
+	if (goes_first(a, o) != goes_first(b, o))
+		return goes_first(a, o) ? -1 : 1;
 	if (ca != cb)
 		return ca ? -1 : 1;
 	if (ga != gb)
@@ -117,7 +139,7 @@ static int by_growth(const void *pa, const void *pb, void *ctx)
 	return strcmp(a->name, b->name);
 }
 
-struct ph_err *ph_diff_compute(const struct ph_type_table *tables, uint32_t ntables,
+struct ph_err *ph_diff_compute(const struct ph_type_table *tables, uint32_t ntables, bool by_size,
 			       struct ph_diff **ret)
 {
 	size_t n = 0;
@@ -132,7 +154,7 @@ struct ph_err *ph_diff_compute(const struct ph_type_table *tables, uint32_t ntab
 		ph_diff_free(d);
 		return ph_err_nomem();
 	}
-	struct order order = { .retained = has_retained(&tables[0]) && has_retained(&tables[ntables - 1]) };
+	struct order order = { .retained = !by_size && has_retained(&tables[0]) && has_retained(&tables[ntables - 1]) };
 	for (uint32_t i = 0; i < d->n; i++)
 		order.growth += bytes_grown(&d->rows[i]) > 0 ? bytes_grown(&d->rows[i]) : 0;
 	qsort_r(d->rows, d->n, sizeof *d->rows, by_growth, &order);

@@ -70,6 +70,8 @@ struct ph_err *ph_path_from_states(const struct ph_reach *r, const struct ph_sou
 
 /* ---- words -------------------------------------------------------------------------- */
 
+/* A place in a container, where one is like another. */
+#define PH_FOLDED_PLACE "[\u2026]"
 /* The words of one reference; in_namespace: its dict is one. */
 void ph_via_text(const struct ph_label *label, bool in_namespace, struct ph_path_step *ret);
 

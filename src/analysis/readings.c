@@ -157,19 +157,35 @@ static ph_label_id edge_label(struct ph_readings *rs, uint32_t from, uint32_t to
 	return 0;
 }
 
+static bool is_place(const struct ph_readings *rs, ph_label_id id, uint32_t text, bool in_namespace)
+{
+	switch (PH_LABEL_ID_KIND(id)) {
+	case PH_LABEL_KEY:
+		return !in_namespace;
+	case PH_LABEL_INDEX:
+	case PH_LABEL_ELEMENT:
+	case PH_LABEL_WORD:
+	case PH_LABEL_REFERENT:
+	case PH_LABEL_CACHE:
+		return true;
+	default:
+		return !strcmp(rs->texts.items + text, PH_FOLDED_PLACE);
+	}
+}
+
 static uint32_t step_reading(struct ph_readings *rs, uint32_t state)
 {
 	const struct ph_graph *g = rs->r->g;
 	uint32_t before = rs->r->parent[state], to = ph_state_node(rs->r, state);
 	ph_label_id id = edge_label(rs, ph_state_node(rs->r, before), to);
-	bool namespace = rs->items.items[rs->of[before]].namespace;
-	uint32_t text = label_text(rs, id, namespace);
+	bool in_namespace = rs->items.items[rs->of[before]].namespace;
+	uint32_t text = label_text(rs, id, in_namespace);
 	if (text == PH_NO_READING)
 		return text;
-	namespace = PH_LABEL_ID_KIND(id) == PH_LABEL_DICT && g->types[g->type[to]].cls == PH_TYPE_DICT;
+	bool namespace = PH_LABEL_ID_KIND(id) == PH_LABEL_DICT && g->types[g->type[to]].cls == PH_TYPE_DICT;
 	return reading_number(rs, (struct ph_reading){ .parent = rs->of[before], .text = text,
 						       .type = rs->canonical[g->type[to]], .first = state,
-						       .namespace = namespace });
+						       .namespace = namespace, .place = is_place(rs, id, text, in_namespace) });
 }
 
 struct ph_err *ph_readings_compute(const struct ph_reach *r, const uint8_t *wanted, struct ph_readings *ret)

@@ -25,6 +25,7 @@ struct ph_reading {
 	uint32_t type;
 	uint32_t first;   /* the first state that has it: the nearest to a root */
 	bool namespace;   /* it leads to a namespace, and is no step of its own */
+	bool place;       /* one of many in a container */
 };
 struct ph_readings {
 	const struct ph_reach *r;

@@ -41,7 +41,7 @@ static void value_text(const struct ph_label *l, bool in_namespace, struct ph_pa
 		return;
 	}
 	PUT(via, "[%s]", l->name[0] ? l->name : FOLDED);
-	PUT(folded, "%s", l->is_name ? ret->via : "[" FOLDED "]");
+	PUT(folded, "%s", l->is_name ? ret->via : PH_FOLDED_PLACE);
 	if (l->name[0] && !l->is_name)
 		PUT(hidden, "%s", l->name);
 }
@@ -59,7 +59,7 @@ void ph_via_text(const struct ph_label *l, bool in_namespace, struct ph_path_ste
 		break;
 	case PH_LABEL_INDEX:
 		PUT(via, "[%lld]", (long long)l->index);
-		PUT(folded, "[" FOLDED "]");
+		PUT(folded, PH_FOLDED_PLACE);
 		break;
 	case PH_LABEL_VALUE:
 		value_text(l, in_namespace, ret);

@@ -62,7 +62,7 @@ struct ph_options {
 	struct ph_opt_maxima max_count;
 	struct ph_opt_list through, avoid;
 	const char *sort, *format, *output, *exe, *sysroot, *debug_file, *pause, *color, *progress;
-	const char *type, *generation;
+	const char *type, *generation, *by;
 	bool no_retained, json, force, low_memory, strict, values, quiet, verbose, bytes, no_header;
 	bool all, refs, roots, exec, no_exec, verify, help;
 	struct PH_VEC(char *) owned; /* copies that max_count borrows */
@@ -93,6 +93,7 @@ struct ph_run {
 	int argc;
 	char **argv;  /* arguments that are no options */
 	int status;   /* exit status when no error is returned */
+	void *context; /* of the command's own functions */
 };
 struct ph_cmd {
 	const char *name, *arguments; /* "top", "TARGET" */
@@ -161,6 +162,8 @@ struct ph_err *ph_cmd_document(const struct ph_run *run, const char *command, co
 struct ph_err *ph_cmd_answer(struct ph_run *run, ph_document_fn *make);
 /* The document of `top`, which `diff` needs too. */
 ph_document_fn ph_top_document;
+/* Error 2 unless --by is one of "a|b" or not given. */
+struct ph_err *ph_cmd_check_by(const struct ph_run *run, const char *choices);
 
 /* Where and how the answer is written; opened before the work begins. */
 struct ph_answer {

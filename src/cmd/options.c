@@ -127,13 +127,17 @@ static int option_of(int c)
 	return -1;
 }
 
-static bool is_known(const char *name)
+/* getopt takes --by for --bytes where a command has only the latter. */
+static const char *find_foreign(const struct ph_cmd *cmd, int argc, char **argv)
 {
-	size_t n = strcspn(name, "=");
-	for (int i = 0; i < PH_OPTIONS; i++)
-		if (strlen(ph_option_table[i].name) == n && !strncmp(ph_option_table[i].name, name, n))
-			return true;
-	return false;
+	for (int i = 1; i < argc && strcmp(argv[i], "--"); i++) {
+		size_t n = strncmp(argv[i], "--", 2) ? 0 : strcspn(argv[i] + 2, "=");
+		for (int o = 0; n && o < PH_OPTIONS; o++)
+			if (!(cmd->takes >> o & 1) && strlen(ph_option_table[o].name) == n &&
+			    !strncmp(ph_option_table[o].name, argv[i] + 2, n))
+				return argv[i];
+	}
+	return NULL;
 }
 
 /* What getopt stumbled over: a letter, or the long option it just passed. */
@@ -149,8 +153,6 @@ static struct ph_err *refuse(const struct ph_cmd *cmd, char **argv, int c)
 		err = ph_err_new(PH_ERR_USAGE, "%s does not take -%c", cmd->name, optopt);
 	else if (optopt)
 		err = ph_err_new(PH_ERR_USAGE, "unknown option -%c", optopt);
-	else if (is_known(word + 2))
-		err = ph_err_new(PH_ERR_USAGE, "%s does not take %.*s", cmd->name, (int)strcspn(word, "="), word);
 	else
 		err = ph_err_new(PH_ERR_USAGE, "unknown option %.*s", (int)strcspn(word, "="), word);
 	return ph_err_hint(err, "`pyheap %s -h` lists the options", cmd->name);
@@ -171,6 +173,11 @@ struct ph_err *ph_options_parse(const struct ph_cmd *cmd, int argc, char **argv,
 	int c;
 	tables_init(&t, cmd);
 	*ret = (struct ph_options){ 0 };
+	const char *foreign = find_foreign(cmd, argc, argv);
+	if (foreign)
+		return ph_err_hint(ph_err_new(PH_ERR_USAGE, "%s does not take %.*s", cmd->name,
+					      (int)strcspn(foreign, "="), foreign),
+				   "`pyheap %s -h` lists the options", cmd->name);
 	optind = 0; /* start afresh */
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, t.letters, t.longs, NULL)) != -1) {
@@ -183,6 +190,14 @@ struct ph_err *ph_options_parse(const struct ph_cmd *cmd, int argc, char **argv,
 	}
 	*ret_first = optind;
 	return NULL;
+}
+
+struct ph_err *ph_cmd_check_by(const struct ph_run *run, const char *choices)
+{
+	if (!run->opt->by || in_choices(choices, run->opt->by))
+		return NULL;
+	return ph_err_hint(ph_err_new(PH_ERR_USAGE, "%s has no --by %s", run->cmd->name, run->opt->by),
+			   "it takes one of: %s", choices);
 }
 
 void ph_options_deinit(struct ph_options *opt)

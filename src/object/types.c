@@ -256,7 +256,7 @@ static const struct ph_kind *plain_kind(struct ph_objects *os, const struct ph_t
 static uint8_t form_of(const struct ph_type *t)
 {
 	static const struct { const char *kind; uint8_t form; } forms[] = {
-		{ "module", PH_FORM_MODULE }, { "function", PH_FORM_FUNCTION }, { "cell", PH_FORM_CELL },
+		{ "module", PH_FORM_MODULE }, { "function", PH_FORM_FUNCTION }, { "cell", PH_FORM_CELL }, { "code", PH_FORM_CODE },
 	};
 	if (t->flags & TPFLAGS_TYPE_SUBCLASS)
 		return PH_FORM_TYPE;

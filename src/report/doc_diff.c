@@ -3,24 +3,40 @@
 #include <math.h>
 #include "report_priv.h"
 
-/* The types of the reports as the analysis wants them; names are borrowed. */
+/* The rows of the reports as the analysis wants them. Names of types are borrowed; those of
+ * holders, "PATH\nTYPE", are owned. */
 struct inputs {
 	json_t *const *docs;
 	uint32_t n;
 	struct ph_type_table *tables;
-	bool retained; /* all of them have retained sizes */
+	const char *rows; /* key of their rows: types, or holders (--by path) */
+	bool retained;    /* all of them have retained sizes */
 };
+
+static bool by_path(const struct inputs *in)
+{
+	return !strcmp(in->rows, "holders");
+}
 
 static void inputs_deinit(struct inputs *in)
 {
 	for (uint32_t i = 0; in->tables && i < in->n; i++) {
+		for (uint32_t k = 0; by_path(in) && in->tables[i].names && k < in->tables[i].n; k++)
+			free((void *)in->tables[i].names[k]);
 		free((void *)in->tables[i].names);
 		free((void *)in->tables[i].values);
 	}
 	free(in->tables);
 }
 
-static bool table_init(struct ph_type_table *t, const json_t *types, bool *retained)
+static const char *row_name(const struct inputs *in, const json_t *row)
+{
+	if (!by_path(in))
+		return ph_json_string(row, "type");
+	return ph_asprintf("%s\n%s", ph_json_string(row, "path"), ph_json_string(row, "type"));
+}
+
+static bool table_init(const struct inputs *in, struct ph_type_table *t, const json_t *types, bool *retained)
 {
 	size_t n = json_array_size(types);
 	const char **names = calloc(n + 1, sizeof *names);
@@ -29,10 +45,12 @@ static bool table_init(struct ph_type_table *t, const json_t *types, bool *retai
 	t->values = values;
 	if (!names || !values || n > UINT32_MAX)
 		return false;
-	t->n = (uint32_t)n;
+	t->n = (uint32_t)n; /* names that were not made are NULL */
 	for (size_t i = 0; i < n; i++) {
 		const json_t *row = json_array_get(types, i);
-		names[i] = ph_json_string(row, "type");
+		names[i] = row_name(in, row);
+		if (!names[i])
+			return false;
 		values[i] = (struct ph_type_value){
 			.count = ph_json_int(row, "count"),
 			.shallow_bytes = ph_json_int(row, "shallow_bytes"),
@@ -46,10 +64,11 @@ static bool table_init(struct ph_type_table *t, const json_t *types, bool *retai
 
 static bool inputs_init(struct inputs *in, json_t *const *docs, uint32_t n)
 {
-	*in = (struct inputs){ .docs = docs, .n = n, .retained = true };
+	*in = (struct inputs){ .docs = docs, .n = n, .rows = *ph_report_by(docs[0]) ? "holders" : "types",
+			       .retained = true };
 	in->tables = calloc(n, sizeof *in->tables);
 	for (uint32_t i = 0; in->tables && i < n; i++)
-		if (!table_init(&in->tables[i], json_object_get(docs[i], "types"), &in->retained))
+		if (!table_init(in, &in->tables[i], json_object_get(docs[i], in->rows), &in->retained))
 			return false;
 	return in->tables != NULL;
 }
@@ -70,11 +89,24 @@ static json_t *make_row(const struct inputs *in, const struct ph_diff_row *row)
 			json_decref(values);
 			return NULL;
 		}
-	return json_pack("{s:s, s:o, s:o}", "type", row->name, "values", values,
-			 "delta", make_value(in, &row->delta));
+	json_t *ret = json_object();
+	const char *end = by_path(in) ? strrchr(row->name, '\n') : NULL;
+	bool ok = ret != NULL;
+	if (end)
+		ok = ok && ph_document_put(ret, "path", json_stringn(row->name, (size_t)(end - row->name)));
+	ok = ok && ph_document_put(ret, "type", end && !end[1] ? json_null() : json_string(end ? end + 1 : row->name)) &&
+	     ph_document_put(ret, "values", json_incref(values)) &&
+	     ph_document_put(ret, "delta", make_value(in, &row->delta));
+	if (ok && in->n >= 3)
+		ok = ph_document_put(ret, "grew_every_step", json_boolean(row->steady));
+	json_decref(values);
+	if (ok)
+		return ret;
+	json_decref(ret);
+	return NULL;
 }
 
-static json_t *make_types(const struct inputs *in, const struct ph_diff *d)
+static json_t *make_rows(const struct inputs *in, const struct ph_diff *d)
 {
 	json_t *ret = json_array();
 	for (uint32_t i = 0; ret && i < d->n; i++)
@@ -203,10 +235,17 @@ static json_t *make_document(const struct inputs *in, const struct ph_diff *d,
 	bool complete;
 	json_t *runs = make_runs(in, &complete), *totals = make_totals(in);
 	json_t *exceeded = totals ? make_exceeded(in, totals, limits) : NULL;
-	return json_pack("{s:s, s:s, s:o, s:b, s:o, s:o, s:s, s:o}", "schema", PH_REPORT_SCHEMA,
-			 "command", "diff", "runs", runs, "complete", complete, "totals", totals,
-			 "types", make_types(in, d),
-			 "verdict", json_array_size(exceeded) ? "exceeded" : "ok", "exceeded", exceeded);
+	json_t *doc = json_pack("{s:s, s:s, s:o, s:b, s:o}", "schema", PH_REPORT_SCHEMA, "command", "diff",
+				"runs", runs, "complete", complete, "totals", totals);
+	bool ok = doc && (!by_path(in) || ph_document_put(doc, "by", json_string("path"))) &&
+		  ph_document_put(doc, in->rows, make_rows(in, d)) &&
+		  ph_document_put(doc, "verdict", json_string(json_array_size(exceeded) ? "exceeded" : "ok")) &&
+		  ph_document_put(doc, "exceeded", json_incref(exceeded));
+	json_decref(exceeded);
+	if (ok)
+		return doc;
+	json_decref(doc);
+	return NULL;
 }
 
 struct ph_err *ph_report_diff(json_t *const *docs, uint32_t n, const struct ph_thresholds *limits,
@@ -216,7 +255,7 @@ struct ph_err *ph_report_diff(json_t *const *docs, uint32_t n, const struct ph_t
 	struct ph_diff *d = NULL;
 	struct ph_err *err = inputs_init(&in, docs, n) ? NULL : ph_err_nomem();
 	if (!err)
-		err = ph_diff_compute(in.tables, n, &d);
+		err = ph_diff_compute(in.tables, n, by_path(&in), &d);
 	if (!err) {
 		*ret = make_document(&in, d, limits);
 		err = *ret ? NULL : ph_err_nomem();
@@ -239,7 +278,7 @@ static bool has_changed(const json_t *row)
 
 struct ph_err *ph_report_drop_unchanged(json_t *doc)
 {
-	json_t *types = json_object_get(doc, "types"), *changed = json_array();
+	json_t *types = json_object_get(doc, ph_view_of(doc)->rows), *changed = json_array();
 	bool ok = changed != NULL;
 	for (size_t i = 0; ok && i < json_array_size(types); i++)
 		if (has_changed(json_array_get(types, i)))
@@ -247,4 +286,22 @@ struct ph_err *ph_report_drop_unchanged(json_t *doc)
 	ok = ok && json_array_clear(types) == 0 && json_array_extend(types, changed) == 0;
 	json_decref(changed);
 	return ok ? NULL : ph_err_nomem();
+}
+
+struct ph_err *ph_report_add_survivors(json_t *doc, const struct ph_survivors_row *rows, uint32_t n)
+{
+	json_t *types = json_object_get(doc, "types");
+	for (size_t i = 0; i < json_array_size(types); i++) {
+		json_t *row = json_array_get(types, i);
+		const char *type = ph_json_string(row, "type");
+		struct ph_survivors_row none = { .type = type };
+		const struct ph_survivors_row *found = &none;
+		for (uint32_t k = 0; k < n && found == &none; k++)
+			if (!strcmp(rows[k].type, type))
+				found = &rows[k];
+		if (!ph_document_put(row, "survivors", json_pack("{s:o, s:o}", "count", ph_json_u64(found->count), "bytes",
+								 ph_json_u64(found->bytes))))
+			return ph_err_nomem();
+	}
+	return NULL;
 }

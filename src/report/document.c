@@ -160,6 +160,36 @@ json_t *ph_report_top(const struct ph_report_meta *meta, const struct ph_graph *
 	return NULL;
 }
 
+static json_t *make_holders(const struct ph_graph *g, const struct ph_holdings *h)
+{
+	json_t *ret = json_array();
+	for (uint32_t i = 0; ret && i < h->n; i++) {
+		const struct ph_holding *row = &h->rows[i];
+		json_t *holder = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "path", ph_json_text(row->path), "type",
+					   ph_json_text(row->type < g->ntypes ? g->types[row->type].name : NULL),
+					   "count", ph_json_u64(row->count),
+					   "shallow_bytes", ph_json_u64(row->shallow_bytes),
+					   "uncounted_bytes", ph_json_u64(row->uncounted_bytes), "retained_bytes",
+					   h->has_retained ? ph_json_u64(row->retained_bytes) : json_null());
+		if (json_array_append_new(ret, holder) < 0) {
+			json_decref(ret);
+			return NULL;
+		}
+	}
+	return ret;
+}
+
+json_t *ph_report_holdings(const struct ph_report_meta *meta, const struct ph_graph *g,
+			   const struct ph_holdings *h)
+{
+	json_t *doc = ph_document_begin("top", meta, g);
+	if (doc && ph_document_put(doc, "by", json_string("path")) &&
+	    ph_document_put(doc, "holders", make_holders(g, h)))
+		return doc;
+	json_decref(doc);
+	return NULL;
+}
+
 json_t *ph_report_objects(const struct ph_report_meta *meta, const struct ph_graph *g)
 {
 	json_t *doc = ph_document_begin("objects", meta, g);

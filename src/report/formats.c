@@ -222,7 +222,7 @@ struct ph_err *ph_render_begin(struct ph_render *r, const struct ph_format *form
 		r->more = "-n 0 lists all";
 	r->nomem = false;
 	r->nrows = 0;
-	r->view = ph_view_find(ph_report_command(r->doc));
+	r->view = ph_view_of(r->doc);
 	if (!r->view)
 		return ph_err_new(PH_ERR_USAGE, "a report of unknown kind");
 	format->begin(r);

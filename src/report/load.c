@@ -7,9 +7,20 @@
 
 #define MAX_REPORT (1ull << 30) /* bytes; the rows of a million types take a fifth */
 
+const char *ph_report_by(const json_t *doc)
+{
+	return ph_json_string(doc, "by");
+}
+
 const char *ph_report_command(const json_t *doc)
 {
 	return ph_json_string(doc, "command");
+}
+
+bool ph_report_same_process(const json_t *a, const json_t *b)
+{
+	return ph_json_int(a, "run.target.pid") && ph_json_int(a, "run.target.pid") == ph_json_int(b, "run.target.pid") &&
+	       !strcmp(ph_json_string(a, "run.target.exe"), ph_json_string(b, "run.target.exe"));
 }
 
 bool ph_report_is_cut(const json_t *doc)
@@ -29,7 +40,7 @@ static bool add_checked(int64_t *sum, const json_t *value, bool may_be_null)
 	return *sum < INT64_MAX / 8;
 }
 
-static bool types_are_sane(const json_t *types)
+static bool values_are_sane(const json_t *types)
 {
 	static const char *const members[] = { "count", "shallow_bytes", "uncounted_bytes", "retained_bytes" };
 	int64_t sums[4] = { 0 };
@@ -37,7 +48,8 @@ static bool types_are_sane(const json_t *types)
 		return false;
 	for (size_t i = 0; i < json_array_size(types); i++) {
 		const json_t *row = json_array_get(types, i);
-		if (!json_is_string(json_object_get(row, "type")))
+		const json_t *type = json_object_get(row, "type"), *path = json_object_get(row, "path");
+		if (path ? !json_is_string(path) : !json_is_string(type))
 			return false;
 		for (size_t k = 0; k < 4; k++)
 			if (!add_checked(&sums[k], json_object_get(row, members[k]), k == 3))
@@ -49,7 +61,7 @@ static bool types_are_sane(const json_t *types)
 static struct ph_err *check(const json_t *doc, const char *name)
 {
 	const char *schema = ph_json_string(doc, "schema"), *command = ph_report_command(doc);
-	const struct ph_view *view = ph_view_find(command);
+	const struct ph_view *view = ph_view_of(doc);
 	if (strncmp(schema, "pyheap.report/", 14))
 		return ph_err_hint(ph_err_new(PH_ERR_USAGE, "%s is JSON, but not a report of pyheap", name),
 				   "`pyheap top --json TARGET -o FILE` writes one");
@@ -57,7 +69,7 @@ static struct ph_err *check(const json_t *doc, const char *name)
 		return ph_err_new(PH_ERR_USAGE, "%s has the schema %s; this pyheap reads %s", name, schema,
 				  PH_REPORT_SCHEMA);
 	if (!view || !json_is_array(json_object_get(doc, view->rows)) ||
-	    (!strcmp(command, "top") && !types_are_sane(json_object_get(doc, "types"))) ||
+	    (!strcmp(command, "top") && !values_are_sane(json_object_get(doc, view->rows))) ||
 	    !json_is_object(json_object_get(doc, strcmp(command, "diff") ? "run" : "totals")))
 		return ph_err_new(PH_ERR_USAGE, "%s is not a complete report: something is missing in it or "
 				  "out of range", name);

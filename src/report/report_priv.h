@@ -48,6 +48,7 @@ struct ph_sort_key {
 };
 struct ph_view {
 	const char *command;
+	const char *by;               /* of the same command with --by; NULL: without */
 	const char *rows;             /* key of the array of rows */
 	const char *unit;             /* what a row is, in text: "types" */
 	struct ph_sort_key sorts[6];
@@ -59,9 +60,11 @@ struct ph_view {
 	void (*text_row)(struct ph_render *r, const json_t *row);
 	void (*text_end)(struct ph_render *r);
 };
-const struct ph_view *ph_view_find(const char *command); /* NULL = unknown */
+const struct ph_view *ph_view_find(const char *command); /* without --by; NULL = unknown */
+const struct ph_view *ph_view_of(const json_t *doc);     /* NULL = unknown */
 
 void ph_text_top(struct ph_render *r);
+void ph_text_holdings(struct ph_render *r);
 void ph_text_cycles(struct ph_render *r);
 void ph_text_diff(struct ph_render *r);
 void ph_text_why(struct ph_render *r);

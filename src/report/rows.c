@@ -125,7 +125,7 @@ struct ph_err *ph_report_sort(json_t *doc, const char *key)
 	struct ph_err *err = ph_report_sort_check(command, key);
 	if (err)
 		return err;
-	return sort_rows(json_object_get(doc, ph_view_find(command)->rows), find_key(command, key));
+	return sort_rows(json_object_get(doc, ph_view_of(doc)->rows), find_key(command, key));
 }
 
 /* ---- cutting --------------------------------------------------------------------- */
@@ -151,7 +151,7 @@ static bool omit(const struct ph_view *view, json_t *omitted, const json_t *row,
 
 struct ph_err *ph_report_cut(json_t *doc, uint64_t limit, uint64_t min_size)
 {
-	const struct ph_view *view = ph_view_find(ph_report_command(doc));
+	const struct ph_view *view = ph_view_of(doc);
 	json_t *rows = view ? json_object_get(doc, view->rows) : NULL;
 	size_t n = json_array_size(rows), kept = 0;
 	json_t *left = json_array(), *omitted = json_object();

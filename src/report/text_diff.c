@@ -70,44 +70,67 @@ static size_t run_of_column(size_t column, size_t nruns)
 	return column == 0 ? 0 : nruns - shown + column;
 }
 
-static void add_heads(struct ph_table *t, size_t nruns, size_t shown, bool retained)
+/* Which columns there are. */
+struct columns {
+	size_t nruns, shown; /* counts of so many runs */
+	bool retained, stayed, steps, path;
+};
+
+static void add_heads(struct ph_table *t, const struct columns *columns)
 {
 	ph_table_add(t, "SIZE +/-");
 	ph_table_add(t, "COUNT +/-");
-	if (retained)
+	if (columns->retained)
 		ph_table_add(t, "RETAINED +/-");
-	for (size_t c = 0; c < shown; c++)
-		ph_table_addf(t, "COUNT %zu", run_of_column(c, nruns) + 1);
+	for (size_t c = 0; c < columns->shown; c++)
+		ph_table_addf(t, "COUNT %zu", run_of_column(c, columns->nruns) + 1);
+	if (columns->stayed)
+		ph_table_add(t, "STAYED");
+	if (columns->steps)
+		ph_table_add(t, "GREW");
 	ph_table_add(t, "TYPE");
+	if (columns->path)
+		ph_table_add(t, "PATH");
 }
 
-static void add_row(struct ph_table *t, const struct ph_render *r, const json_t *row, size_t nruns,
-		    size_t shown, bool retained)
+static void add_row(struct ph_table *t, const struct ph_render *r, const json_t *row,
+		    const struct columns *columns)
 {
 	const json_t *values = json_object_get(row, "values");
 	ph_table_size(t, r, bytes_at(json_object_get(row, "delta")), true);
 	ph_table_count(t, ph_json_int(row, "delta.count"), true);
-	if (retained)
+	if (columns->retained)
 		ph_table_size(t, r, ph_json_int(row, "delta.retained_bytes"), true);
-	for (size_t c = 0; c < shown; c++)
-		ph_table_count(t, ph_json_int(json_array_get(values, run_of_column(c, nruns)), "count"),
+	for (size_t c = 0; c < columns->shown; c++)
+		ph_table_count(t, ph_json_int(json_array_get(values, run_of_column(c, columns->nruns)), "count"),
 			       false);
+	if (columns->stayed)
+		ph_table_count(t, ph_json_int(row, "survivors.count"), false);
+	if (columns->steps)
+		ph_table_add(t, json_is_true(json_object_get(row, "grew_every_step")) ? "each step" : "");
 	ph_table_add(t, ph_json_string(row, "type"));
+	if (columns->path)
+		ph_table_add(t, ph_json_string(row, "path"));
 }
 
-static void put_types(struct ph_render *r)
+static void put_rows(struct ph_render *r, const json_t *rows)
 {
-	const json_t *types = json_object_get(r->doc, "types");
-	size_t nruns = json_array_size(json_object_get(r->doc, "runs"));
-	size_t shown = nruns > MOST_COUNTS ? MOST_COUNTS : nruns;
-	bool retained = json_is_integer(ph_json_at(types, "0.delta.retained_bytes"));
-	struct ph_table t = { .ncolumns = (unsigned)(3 + retained + shown) };
-	t.right = (1u << (t.ncolumns - 1)) - 1;
-	add_heads(&t, nruns, shown, retained);
-	for (size_t i = 0; i < json_array_size(types); i++)
-		add_row(&t, r, json_array_get(types, i), nruns, shown, retained);
+	const json_t *first = json_array_get(rows, 0);
+	struct columns columns = { .nruns = json_array_size(json_object_get(r->doc, "runs")) };
+	columns.shown = columns.nruns > MOST_COUNTS ? MOST_COUNTS : columns.nruns;
+	columns.retained = json_is_integer(ph_json_at(first, "delta.retained_bytes"));
+	columns.stayed = json_object_get(first, "survivors") != NULL;
+	columns.steps = json_object_get(first, "grew_every_step") != NULL;
+	columns.path = json_object_get(first, "path") != NULL;
+	unsigned numbers = (unsigned)(2 + columns.retained + columns.shown + columns.stayed);
+	struct ph_table t = { .ncolumns = numbers + columns.steps + 1 + columns.path, .right = (1u << numbers) - 1 };
+	add_heads(&t, &columns);
+	for (size_t i = 0; i < json_array_size(rows); i++)
+		add_row(&t, r, json_array_get(rows, i), &columns);
 	ph_out_puts(r->out, "\n");
 	ph_table_print(&t, r);
+	if (columns.stayed)
+		ph_out_puts(r->out, "STAYED: objects that the first does not have, and all later ones do\n");
 }
 
 void ph_text_diff(struct ph_render *r)
@@ -121,12 +144,14 @@ void ph_text_diff(struct ph_render *r)
 	for (size_t i = 0; i < json_array_size(exceeded); i++)
 		put_exceeded(r, json_array_get(exceeded, i));
 	put_totals(r);
-	if (json_array_size(json_object_get(r->doc, "types")))
-		put_types(r);
+	const json_t *rows = json_object_get(r->doc, r->view->rows);
+	if (json_array_size(rows))
+		put_rows(r, rows);
 	if (json_object_get(r->doc, "omitted")) {
 		char buf[PH_TEXT_NUMBER];
-		ph_out_printf(r->out, "and %s more types that changed (%s)\n",
-			      ph_text_count(buf, ph_json_int(r->doc, "omitted.types"), false), r->more);
+		const json_t *omitted = json_object_get(r->doc, "omitted");
+		ph_out_printf(r->out, "and %s more %s that changed (%s)\n",
+			      ph_text_count(buf, ph_json_int(omitted, r->view->unit), false), r->view->unit, r->more);
 	}
 	if (json_is_false(json_object_get(r->doc, "complete")))
 		ph_out_puts(r->out, "\nIncomplete: in one of the inputs something could not be read.\n");

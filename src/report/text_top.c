@@ -26,7 +26,6 @@ static int64_t total_bytes(const struct ph_render *r)
 /* "Python 3.11.2: 23.4 MiB in 118,204 objects of 812 types; garbage: none" */
 static void put_conclusion(struct ph_render *r)
 {
-	int64_t ntypes = (int64_t)json_array_size(json_object_get(r->doc, "types"));
 	int64_t garbage = ph_json_int(r->doc, "totals.garbage_objects");
 	ph_out_puts(r->out, "Python ");
 	ph_text_put(r, ph_json_string(r->doc, "python.version"));
@@ -34,8 +33,11 @@ static void put_conclusion(struct ph_render *r)
 	put_size(r, total_bytes(r));
 	ph_out_puts(r->out, " in ");
 	put_count(r, ph_json_int(r->doc, "totals.objects"), "object", "objects");
-	ph_out_puts(r->out, " of ");
-	put_count(r, ph_add_i64(ntypes, ph_json_int(r->doc, "omitted.types")), "type", "types");
+	if (json_object_get(r->doc, "types")) {
+		int64_t ntypes = (int64_t)json_array_size(json_object_get(r->doc, "types"));
+		ph_out_puts(r->out, " of ");
+		put_count(r, ph_add_i64(ntypes, ph_json_int(r->doc, "omitted.types")), "type", "types");
+	}
 	ph_out_puts(r->out, "; garbage: ");
 	if (garbage) {
 		ph_text_style(r, PH_RED);
@@ -88,7 +90,10 @@ static void put_omitted(struct ph_render *r)
 	if (!omitted)
 		return;
 	ph_out_puts(r->out, "and ");
-	put_count(r, ph_json_int(omitted, "types"), "more type: ", "more types: ");
+	if (json_object_get(omitted, "holders"))
+		put_count(r, ph_json_int(omitted, "holders"), "more holder: ", "more holders: ");
+	else
+		put_count(r, ph_json_int(omitted, "types"), "more type: ", "more types: ");
 	put_count(r, ph_json_int(omitted, "count"), "object, ", "objects, ");
 	put_size(r, ph_json_int(omitted, "shallow_bytes"));
 	ph_out_printf(r->out, " shallow (%s)\n", r->more);
@@ -121,6 +126,47 @@ void ph_text_top(struct ph_render *r)
 	put_omitted(r);
 	ph_out_puts(r->out, "\n");
 	put_generations(r);
+	ph_text_notes(r);
+}
+
+/* ---- by path -------------------------------------------------------------------------- */
+
+static void put_holders(struct ph_render *r)
+{
+	const json_t *rows = json_object_get(r->doc, "holders");
+	bool retained = has_retained(rows);
+	struct ph_table t = { .ncolumns = 6 - !retained, .right = retained ? 0xf : 7 };
+	int64_t total = total_bytes(r);
+	ph_table_add(&t, "SIZE");
+	ph_table_add(&t, "SHARE");
+	if (retained)
+		ph_table_add(&t, "RETAINED");
+	ph_table_add(&t, "COUNT");
+	ph_table_add(&t, "TYPE");
+	ph_table_add(&t, "PATH");
+	for (size_t i = 0; i < json_array_size(rows); i++) {
+		const json_t *row = json_array_get(rows, i);
+		int64_t size = ph_add_i64(ph_json_int(row, "shallow_bytes"), ph_json_int(row, "uncounted_bytes"));
+		ph_table_size(&t, r, size, false);
+		ph_table_addf(&t, "%.1f%%", total > 0 ? 100.0 * (double)size / (double)total : 0.0);
+		if (retained)
+			ph_table_size(&t, r, ph_json_int(row, "retained_bytes"), false);
+		ph_table_count(&t, ph_json_int(row, "count"), false);
+		ph_table_add(&t, ph_json_string(row, "type"));
+		ph_table_add(&t, ph_json_string(row, "path"));
+	}
+	ph_table_print(&t, r);
+}
+
+void ph_text_holdings(struct ph_render *r)
+{
+	ph_text_run(r, json_object_get(r->doc, "run"), "");
+	put_conclusion(r);
+	ph_out_puts(r->out, "\n");
+	put_holders(r);
+	put_omitted(r);
+	if (json_array_size(json_object_get(r->doc, "notes")) || ph_json_number(r->doc, "coverage") < 1)
+		ph_out_puts(r->out, "\n");
 	ph_text_notes(r);
 }
 

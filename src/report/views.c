@@ -5,6 +5,10 @@
 #define VALUE_COLUMNS(of) of "count", of "shallow_bytes", of "uncounted_bytes", of "retained_bytes"
 
 static const char *const top_columns[] = { "type", VALUE_COLUMNS(""), NULL };
+static const char *const holders_columns[] = { "path", "type", VALUE_COLUMNS(""), NULL };
+static const char *const diff_holders_columns[] = {
+	"path", "type", VALUE_COLUMNS("delta."), VALUE_COLUMNS("values.#."), NULL,
+};
 static const char *const cycles_columns[] = {
 	"state", "count", "objects", "shallow_bytes", "retained_bytes", "shape", "labels", "cut.type",
 	"cut.label", NULL,
@@ -27,6 +31,14 @@ static const struct ph_view views[] = {
 		.size = { "retained_bytes" }, .size_else = { "shallow_bytes", "uncounted_bytes" },
 		.omitted = { "count", "shallow_bytes" },
 		.columns = top_columns, .text_begin = ph_text_top,
+	},
+	{
+		.command = "top", .by = "path", .rows = "holders", .unit = "holders",
+		.sorts = { { "retained", { "retained_bytes" } }, { "size", { "shallow_bytes", "uncounted_bytes" } },
+			   { "shallow", { "shallow_bytes" } }, { "count", { "count" } }, { "type", { NULL } } },
+		.size = { "shallow_bytes", "uncounted_bytes" },
+		.omitted = { "count", "shallow_bytes" },
+		.columns = holders_columns, .text_begin = ph_text_holdings,
 	},
 	{
 		.command = "why", .rows = "paths", .unit = "paths",
@@ -52,16 +64,34 @@ static const struct ph_view views[] = {
 		.columns = diff_columns, .text_begin = ph_text_diff,
 	},
 	{
+		.command = "diff", .by = "path", .rows = "holders", .unit = "holders",
+		.sorts = { { "size", { "delta.shallow_bytes", "delta.uncounted_bytes" } },
+			   { "retained", { "delta.retained_bytes" } }, { "count", { "delta.count" } },
+			   { "type", { NULL } } },
+		.size = { "delta.shallow_bytes", "delta.uncounted_bytes" },
+		.columns = diff_holders_columns, .text_begin = ph_text_diff,
+	},
+	{
 		.command = "objects", .rows = "objects", .unit = "objects",
 		.columns = objects_columns, .text_begin = ph_text_objects_begin,
 		.text_row = ph_text_objects_row,
 	},
 };
 
-const struct ph_view *ph_view_find(const char *command)
+static const struct ph_view *find(const char *command, const char *by)
 {
 	for (size_t i = 0; i < sizeof views / sizeof *views; i++)
-		if (!strcmp(views[i].command, command))
+		if (!strcmp(views[i].command, command) && !strcmp(views[i].by ? views[i].by : "", by))
 			return &views[i];
 	return NULL;
+}
+
+const struct ph_view *ph_view_find(const char *command)
+{
+	return find(command, "");
+}
+
+const struct ph_view *ph_view_of(const json_t *doc)
+{
+	return find(ph_report_command(doc), ph_json_string(doc, "by"));
 }

@@ -25,8 +25,17 @@ def without_duplicates(pairs):
 
 def resolve(schema):
     while "$ref" in schema:
-        schema = SCHEMA["definitions"][schema["$ref"].rsplit("/", 1)[1]]
+        way = schema["$ref"].split("/")[1:]
+        schema = SCHEMA
+        for key in way:
+            schema = schema[key]
     return schema
+
+
+def definition_of(value):
+    """The name of a report's definition: its command, and what its rows are by."""
+    by = f"{value.get('command')}_by_{value.get('by')}"
+    return by if by in SCHEMA["definitions"] else value.get("command")
 
 
 def wrong_order(schema, value, where="$"):
@@ -67,7 +76,7 @@ def validate(text):
     try:
         value = json.loads(text, object_pairs_hook=without_duplicates)
         if "schema" in value:
-            return problem(value, value.get("command"))
+            return problem(value, definition_of(value))
     except ValueError:
         value = None
     for number, line in enumerate(text.splitlines(), 1):

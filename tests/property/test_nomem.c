@@ -107,7 +107,7 @@ static bool run_diff(long allowed)
 	const struct ph_type_table tables[2] = { { names, values, 3 }, { names, values, 2 } };
 	struct ph_diff *d = NULL;
 	left = allowed;
-	struct ph_err *err = ph_diff_compute(tables, 2, &d);
+	struct ph_err *err = ph_diff_compute(tables, 2, false, &d);
 	left = -1;
 	bool enough = !err;
 	ck_assert(err == NULL || err == ph_err_nomem());

@@ -10,7 +10,7 @@ Suite *diff_suite(void);
 static struct ph_diff *compute(const struct ph_type_table *tables, uint32_t n)
 {
 	struct ph_diff *d = NULL;
-	ck_assert_ptr_null(ph_diff_compute(tables, n, &d));
+	ck_assert_ptr_null(ph_diff_compute(tables, n, false, &d));
 	return d;
 }
 
@@ -95,7 +95,7 @@ END_TEST
 START_TEST(nothing_to_compare)
 {
 	struct ph_diff *d = NULL;
-	struct ph_err *err = ph_diff_compute(NULL, 0, &d);
+	struct ph_err *err = ph_diff_compute(NULL, 0, false, &d);
 	ck_assert_ptr_nonnull(err);
 	ph_err_free(err);
 	const struct ph_type_table empty[2] = { { NULL, NULL, 0 }, { NULL, NULL, 0 } };
@@ -103,6 +103,53 @@ START_TEST(nothing_to_compare)
 	ck_assert_uint_eq(d->n, 0);
 	ph_diff_free(d);
 	ph_diff_free(NULL);
+}
+END_TEST
+
+START_TEST(growth_in_every_step)
+{
+	static const char *const names[] = { "app.Slow", "dict", "list" };
+	static const struct ph_type_value at[3][3] = {
+		{ { 10, 1000, 0, 1000 }, { 5, 500, 0, 500 }, { 1, 100, 0, 100 } },
+		{ { 11, 1100, 0, 1100 }, { 50, 5000, 0, 5000 }, { 1, 101, 0, 101 } },
+		{ { 12, 1200, 0, 1200 }, { 40, 4000, 0, 4000 }, { 1, 102, 0, 102 } },
+	};
+	const struct ph_type_table tables[] = { TABLE(names, at[0]), TABLE(names, at[1]), TABLE(names, at[2]) };
+	struct ph_diff *d = compute(tables, 3);
+	ck_assert_str_eq(d->rows[0].name, "app.Slow");
+	ck_assert(d->rows[0].steady);
+	ck_assert_str_eq(d->rows[1].name, "dict"); /* it shrank once */
+	ck_assert(!d->rows[1].steady);
+	ck_assert_str_eq(d->rows[2].name, "list"); /* it grew each time, but by next to nothing */
+	ck_assert(d->rows[2].steady);
+	ph_diff_free(d);
+	d = compute(tables, 2);
+	ck_assert(!d->rows[0].steady);
+	ph_diff_free(d);
+}
+END_TEST
+
+START_TEST(survivors_came_and_stayed)
+{
+	static char *names[] = { "app.A", "app.B" };
+	static ph_addr a1[] = { 16, 32, 64 }, a2[] = { 16, 48, 64, 80, 96 }, a3[] = { 16, 48, 80, 96, 112 };
+	static uint32_t t1[] = { 0, 0, 1 }, t2[] = { 0, 0, 0, 1, 1 }, t3[] = { 0, 0, 1, 0, 1 };
+	static uint32_t bytes[] = { 10, 20, 30, 40, 50 };
+	const struct ph_population p[] = {
+		{ a1, t1, bytes, names, 3, 2 }, { a2, t2, bytes, names, 5, 2 }, { a3, t3, bytes, names, 5, 2 },
+	};
+	struct ph_survivors_row *rows;
+	uint32_t n;
+	/* 48 and 80 came and stayed; 96 became another type; 112 came last */
+	ck_assert_ptr_null(ph_survivors_find(p, 3, &rows, &n));
+	ck_assert_uint_eq(n, 2);
+	ck_assert_str_eq(rows[0].type, "app.B");
+	ck_assert_uint_eq(rows[0].count, 1);
+	ck_assert_uint_eq(rows[0].bytes, 30);
+	ck_assert_str_eq(rows[1].type, "app.A");
+	ck_assert_uint_eq(rows[1].count, 1);
+	ck_assert_uint_eq(rows[1].bytes, 20);
+	free(rows);
 }
 END_TEST
 
@@ -115,6 +162,8 @@ Suite *diff_suite(void)
 	tcase_add_test(t, without_retained_sizes);
 	tcase_add_test(t, several_runs);
 	tcase_add_test(t, nothing_to_compare);
+	tcase_add_test(t, growth_in_every_step);
+	tcase_add_test(t, survivors_came_and_stayed);
 	suite_add_tcase(s, t);
 	return s;
 }

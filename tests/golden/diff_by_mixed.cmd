@@ -1,0 +1,1 @@
+pyheap diff in/path1.json in/old.json

@@ -1,0 +1,1 @@
+pyheap diff --by path in/path1.json in/old.json

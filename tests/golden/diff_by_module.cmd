@@ -1,0 +1,1 @@
+pyheap diff --by module in/path1.json in/old.json

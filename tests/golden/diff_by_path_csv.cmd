@@ -1,0 +1,1 @@
+pyheap diff --by path in/path1.json in/path2.json -f csv

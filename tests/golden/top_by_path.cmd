@@ -1,0 +1,1 @@
+pyheap top in/path3.json
