@@ -101,8 +101,8 @@ json_t *ph_report_cycles(const struct ph_report_meta *meta, const struct ph_grap
 struct ph_report_why {
 	const char *type;           /* of the object, or asked for */
 	uint32_t node;              /* 0: all instances */
-	uint64_t count, unreached;  /* objects; of these not on a path, … */
-	bool garbage;               /* … because no root reaches any of them */
+	uint64_t count, garbage;    /* objects; of these no root reaches so many, … */
+	uint64_t unreached;         /* … and so many others are on no path as asked for */
 	const struct ph_path_group *groups;
 	uint32_t n;
 	const struct ph_dominators *dominators; /* NULL: no retained sizes */

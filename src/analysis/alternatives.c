@@ -181,7 +181,9 @@ static void expand(struct alternatives *a, uint32_t part)
 	const struct part p = a->parts.items[part];
 	uint32_t referrers[FAN];
 	const struct ph_source *source = ph_reach_source(r, p.state);
-	if (source)
+	/* a module's namespace belongs to the module, whoever else has it */
+	bool elsewhere = r->marks[ph_state_node(r, p.state)] & MARK_MODULE_DICT && p.next != UINT32_MAX && !r->opt->plain;
+	if (source && !elsewhere)
 		push(a, (struct part){ p.state, part, p.penalty, p.depth, true }, source->penalty);
 	/* that one module imports another says nothing about what is in the latter */
 	if (source && source->kind == PH_ROOT_MODULE && p.next != UINT32_MAX && !r->opt->plain)

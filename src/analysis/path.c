@@ -88,6 +88,8 @@ bool ph_path_read(const struct ph_graph *g, const struct ph_path *p, struct ph_p
 			       label.kind == PH_LABEL_ATTR && !strcmp(label.name, "__closure__");
 		bool cell = in_closure && label.kind == PH_LABEL_CELL;
 		ph_via_text(&label, in_namespace && label.kind == PH_LABEL_VALUE, &step);
+		if (label.kind == PH_LABEL_VALUE && !in_namespace && ph_is_table(g, p->nodes[i]))
+			strcpy(step.folded, PH_FOLDED_PLACE);
 		/* what is in the cell takes the place of the step to it */
 		if (ret->n && i && g->types[g->type[p->nodes[i]]].form == PH_FORM_CELL && in_closure)
 			ret->items[ret->n - 1].node = to;

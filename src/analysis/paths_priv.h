@@ -72,6 +72,10 @@ struct ph_err *ph_path_from_states(const struct ph_reach *r, const struct ph_sou
 
 /* A place in a container, where one is like another. */
 #define PH_FOLDED_PLACE "[\u2026]"
+/* A dict most of whose keys are values: those that are names are places, too. */
+#define PH_TABLE_KEYS 8    /* at least so many */
+#define PH_TABLE_SAMPLE 64 /* that are looked at */
+bool ph_is_table(const struct ph_graph *g, uint32_t node);
 /* The words of one reference; in_namespace: its dict is one. */
 void ph_via_text(const struct ph_label *label, bool in_namespace, struct ph_path_step *ret);
 

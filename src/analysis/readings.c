@@ -145,8 +145,10 @@ static ph_label_id edge_label(struct ph_readings *rs, uint32_t from, uint32_t to
 	const ph_label_id *labels;
 	uint64_t n;
 	const uint32_t *edges = ph_graph_edges(rs->r->g, from, &n);
-	if (from != rs->from)
+	if (from != rs->from) {
 		rs->cursor = 0;
+		rs->table_known = false;
+	}
 	rs->from = from;
 	for (uint64_t i = 0; i < n; i++, rs->cursor++) {
 		if (rs->cursor >= n)
@@ -155,6 +157,34 @@ static ph_label_id edge_label(struct ph_readings *rs, uint32_t from, uint32_t to
 			return ph_graph_labels(rs->r->g, from, &labels) ? labels[rs->cursor] : 0;
 	}
 	return 0;
+}
+
+/* A dict most of whose keys are values is a table, and those of its keys that occur in code,
+ * too, are places like the others. See ph_is_table(), which this is, with its texts kept. */
+static bool is_table(struct ph_readings *rs, const ph_label_id *labels, uint64_t n)
+{
+	unsigned values = 0, names = 0;
+	for (uint64_t e = 0; e < n && values < PH_TABLE_SAMPLE; e++) {
+		uint32_t text = PH_LABEL_ID_KIND(labels[e]) == PH_LABEL_VALUE ? label_text(rs, labels[e], false)
+									      : PH_NO_READING;
+		values += text != PH_NO_READING;
+		names += text != PH_NO_READING && strcmp(rs->texts.items + text, PH_FOLDED_PLACE);
+	}
+	return values >= PH_TABLE_KEYS && names * 2 < values;
+}
+
+/* Whether the last edge came from one. */
+static bool of_table(struct ph_readings *rs)
+{
+	const ph_label_id *labels;
+	uint64_t n;
+	ph_graph_edges(rs->r->g, rs->from, &n);
+	if (!rs->table_known && n >= PH_TABLE_KEYS && ph_graph_labels(rs->r->g, rs->from, &labels))
+		rs->table = is_table(rs, labels, n);
+	else if (!rs->table_known)
+		rs->table = false;
+	rs->table_known = true;
+	return rs->table;
 }
 
 static bool is_place(const struct ph_readings *rs, ph_label_id id, uint32_t text, bool in_namespace)
@@ -179,7 +209,8 @@ static uint32_t step_reading(struct ph_readings *rs, uint32_t state)
 	uint32_t before = rs->r->parent[state], to = ph_state_node(rs->r, state);
 	ph_label_id id = edge_label(rs, ph_state_node(rs->r, before), to);
 	bool in_namespace = rs->items.items[rs->of[before]].namespace;
-	uint32_t text = label_text(rs, id, in_namespace);
+	uint32_t text = PH_LABEL_ID_KIND(id) == PH_LABEL_VALUE && !in_namespace && of_table(rs)
+				? text_number(rs, PH_FOLDED_PLACE) : label_text(rs, id, in_namespace);
 	if (text == PH_NO_READING)
 		return text;
 	bool namespace = PH_LABEL_ID_KIND(id) == PH_LABEL_DICT && g->types[g->type[to]].cls == PH_TYPE_DICT;

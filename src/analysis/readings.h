@@ -36,6 +36,7 @@ struct ph_readings {
 	struct ph_pair_map by_text, by_label, by_step;
 	uint32_t from;    /* where the last edge came from, … */
 	uint64_t cursor;  /* … and its number there */
+	bool table, table_known; /* what that is */
 };
 /* The readings of the best paths to all nodes that are wanted ([n], not 0). To be freed
  * with _deinit(), also after an error. */

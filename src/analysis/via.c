@@ -103,6 +103,25 @@ void ph_via_text(const struct ph_label *l, bool in_namespace, struct ph_path_ste
 		PUT(folded, "%s", ret->via);
 }
 
+bool ph_is_table(const struct ph_graph *g, uint32_t node)
+{
+	const ph_label_id *labels;
+	unsigned values = 0, names = 0;
+	uint64_t n;
+	ph_graph_edges(g, node, &n);
+	if (n < PH_TABLE_KEYS || !ph_graph_labels(g, node, &labels))
+		return false;
+	for (uint64_t e = 0; e < n && values < PH_TABLE_SAMPLE; e++) {
+		struct ph_label label;
+		if (PH_LABEL_ID_KIND(labels[e]) != PH_LABEL_VALUE)
+			continue;
+		ph_graph_label_text(g, labels[e], &label);
+		values++;
+		names += label.is_name;
+	}
+	return values >= PH_TABLE_KEYS && names * 2 < values;
+}
+
 /* ---- roots ------------------------------------------------------------------------ */
 
 const char *ph_root_kind_text(unsigned kind)

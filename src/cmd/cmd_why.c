@@ -88,14 +88,14 @@ static bool ends_in_c(const struct ph_path_groups *p)
 	return false;
 }
 
-static bool all_garbage(const struct ph_graph *g, const struct what *what)
+static uint64_t count_garbage(const struct ph_graph *g, const struct what *what)
 {
+	uint64_t n = 0;
 	for (uint32_t node = 1; node < g->n; node++) {
 		bool is = what->node ? node == what->node : !strcmp(g->types[g->type[node]].name, what->type);
-		if (is && !(g->flags[node] & PH_NODE_GARBAGE))
-			return false;
+		n += is && g->flags[node] & PH_NODE_GARBAGE;
 	}
-	return true;
+	return n;
 }
 
 static struct ph_err *make_document(struct ph_session *s, const struct ph_run *run, const struct what *what,
@@ -119,8 +119,8 @@ static struct ph_err *make_document(struct ph_session *s, const struct ph_run *r
 		ph_cmd_keys(s, run, &keys);
 		why.type = what->node ? g->types[g->type[what->node]].name : what->type;
 		why.count = p->count;
-		why.unreached = p->unreached;
-		why.garbage = all_garbage(g, what);
+		why.garbage = count_garbage(g, what);
+		why.unreached = p->unreached - why.garbage;
 		why.groups = p->groups;
 		why.n = p->n;
 		why.dominators = d;

@@ -349,8 +349,10 @@ static bool sort_visited(struct ph_replayed *r, const struct answer *a)
 
 /* The label of the same reference as we would have found it (our own reading goes
  * through the object in nearly the same order), else its number. */
-static struct ph_ref_label label_of(const struct ph_refs *native, size_t *at, uint64_t value, uint32_t number)
+static struct ph_ref_label label_of(struct ph_objects *os, const struct ph_object *o, size_t *at, uint64_t value,
+				    uint32_t number)
 {
+	const struct ph_refs *native = &os->replayed->native;
 	for (size_t i = 0; native->labelled && i < MATCH_STEPS && i < native->n; i++) {
 		size_t k = (*at + i) % native->n;
 		if ((native->items[k] & PH_REF_ADDR) != value)
@@ -359,6 +361,10 @@ static struct ph_ref_label label_of(const struct ph_refs *native, size_t *at, ui
 		if (native->labels[k].kind != PH_LABEL_WORD)
 			return native->labels[k];
 	}
+	/* the one thing in a task of asyncio's that people ask for */
+	const struct ph_type *t = ph_object_type(os, value);
+	if (t && t->kind && !strcmp(t->kind->name, "coroutine") && !strcmp(o->type->name, "_asyncio.Task"))
+		return ATTR("_coro");
 	return LABEL(REFERENT, .index = number);
 }
 
@@ -385,7 +391,7 @@ bool replayed_refs(struct ph_objects *os, const struct ph_object *o, struct ph_r
 	}
 	for (uint32_t i = 0; i < a->n; i++) {
 		uint64_t value = r->values.items[a->first + i];
-		ref_add(out, value, label_of(&r->native, &at, value, i));
+		ref_add(out, value, label_of(os, o, &at, value, i));
 	}
 	/* what it holds and does not visit: its type, and what else we see in it */
 	if (t->heap && !is_visited(r, a, t->address))

@@ -62,11 +62,11 @@ static json_t *make_weak(const struct ph_graph *g, uint32_t node)
 static json_t *make_what(const struct ph_graph *g, const struct ph_report_why *why)
 {
 	uint32_t node = why->node;
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o}", "type", ph_json_text(why->type),
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "type", ph_json_text(why->type),
 			 "address", node ? ph_json_address(g->address[node]) : json_null(),
 			 "name", node ? ph_json_name(g, node) : json_null(),
-			 "count", ph_json_u64(why->count), "unreached", ph_json_u64(why->unreached),
-			 "state", why->garbage ? "garbage" : "alive", "retained_bytes",
+			 "count", ph_json_u64(why->count), "garbage", ph_json_u64(why->garbage),
+			 "unreached", ph_json_u64(why->unreached), "retained_bytes",
 			 node ? retained(why, why->dominators ? why->dominators->retained[node] : 0) : json_null(),
 			 "weak_references", make_weak(g, node));
 }

@@ -21,7 +21,7 @@ static void put_what(struct ph_render *r)
 {
 	const json_t *what = json_object_get(r->doc, "what");
 	char buf[PH_TEXT_NUMBER + 32];
-	bool one = *ph_json_string(what, "address"), garbage = !strcmp(ph_json_string(what, "state"), "garbage");
+	bool one = *ph_json_string(what, "address");
 	ph_text_style(r, PH_BOLD);
 	ph_text_put(r, ph_json_string(what, "type"));
 	ph_text_style(r, PH_PLAIN);
@@ -37,15 +37,15 @@ static void put_what(struct ph_render *r)
 			      ph_text_plural(buf, ph_json_int(what, "weak_references"), "weak reference to it",
 					     "weak references to it"));
 	ph_out_puts(r->out, "\n");
-	int64_t unreached = ph_json_int(what, "unreached");
-	if (garbage)
-		ph_out_printf(r->out, "Garbage: no root reaches %s; `pyheap cycles` shows what keeps %s from being freed\n",
-			      one ? "it" : "them", one ? "it" : "them");
-	else if (one && unreached)
-		ph_out_puts(r->out, "No path as asked for leads to it\n");
-	else if (unreached)
-		ph_out_printf(r->out, "%s not on such a path: garbage, or left out by --through and --avoid\n",
-			      ph_text_plural(buf, unreached, "of them is", "of them are"));
+	int64_t garbage = ph_json_int(what, "garbage"), unreached = ph_json_int(what, "unreached");
+	if (garbage) {
+		ph_out_puts(r->out, one ? "It is" : garbage == ph_json_int(what, "count") ? "All of them are"
+				    : ph_text_plural(buf, garbage, "of them is", "of them are"));
+		ph_out_puts(r->out, " garbage, which no root reaches: `pyheap cycles` shows the cycles\n");
+	}
+	if (unreached)
+		ph_out_printf(r->out, "%s not on a path as asked for\n",
+			      one ? "It is" : ph_text_plural(buf, unreached, "of them is", "of them are"));
 }
 
 /* ---- one object -------------------------------------------------------------------------- */
@@ -55,7 +55,7 @@ static void add_root(struct ph_table *t, const json_t *root)
 	const char *name = ph_json_string(root, "name"), *kind = ph_json_string(root, "kind");
 	const char *object = ph_json_string(root, "object");
 	bool module = !strcmp(kind, "module");
-	if (!strcmp(kind, "interpreter") && *name)
+	if ((!strcmp(kind, "interpreter") || !strcmp(kind, "C")) && *name)
 		kind = "";
 	char *text ph_cleanup_free = ph_asprintf("%s%s%s", kind, *kind && *name ? " " : "", name);
 	ph_table_add(t, text ? text : "");
@@ -112,7 +112,7 @@ static const char *word(const json_t *path, size_t i, char *buf, size_t max)
 	}
 	const json_t *root = json_object_get(path, "root");
 	const char *kind = ph_json_string(root, "kind"), *name = ph_json_string(root, "name");
-	bool own = !strcmp(kind, "interpreter") && *name;
+	bool own = (!strcmp(kind, "interpreter") || !strcmp(kind, "C")) && *name; /* says what it is */
 	snprintf(buf, max, "%s%s%s", own ? "" : kind, !own && *name ? " " : "", name);
 	return buf;
 }
