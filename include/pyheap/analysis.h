@@ -42,9 +42,9 @@ void ph_histogram_free(struct ph_histogram *h);
 struct ph_cycle_step {
 	uint32_t node;
 	struct ph_label label;   /* of the reference that leads to the next step, the last one where
-				  * containers are folded; is_name: all of `exact` may be in a report */
+				  * containers are folded */
 	char text[160];          /* the label as Python writes it, indices and keys folded: ".children[]" */
-	char exact[160];         /* the same, not folded: ".children[17]" */
+	char exact[160];         /* the same, not folded: ".children[17]"; values are hidden */
 };
 /* Strongly connected components that look alike. */
 struct ph_cycle_group {
@@ -74,6 +74,8 @@ struct ph_cycles {
 };
 struct ph_cycles_options {
 	bool all; /* live infrastructure cycles as groups too */
+	void (*hide)(const void *ctx, struct ph_label *label); /* of a key that is a value; NULL: they are shown */
+	const void *hide_ctx;
 };
 struct ph_err *ph_cycles_find(const struct ph_graph *g, const struct ph_cycles_options *opt,
 			      struct ph_cycles **ret);

@@ -92,6 +92,23 @@ bool ph_note_incomplete(enum ph_note_kind kind);     /* something is missing fro
 	} while (0)
 bool ph_vec_grow_(void **items, size_t n, size_t *cap, size_t more, size_t size);
 
+/* ---- maps ------------------------------------------------------------------ */
+
+/* Two numbers to one; zero-initialised is empty. */
+struct ph_map {
+	struct ph_map_entry {
+		uint64_t a, b;
+		uint32_t value; /* 0 = free */
+	} *entries;
+	uint64_t size, used;
+};
+/* The value of a pair, 0 when it is new: then to be set at once, to another. Valid until
+ * the next call; NULL = out of memory. */
+uint32_t *ph_map_at(struct ph_map *m, uint64_t a, uint64_t b);
+void ph_map_free(struct ph_map *m);
+/* For tables of our own; anybody can make two texts of the same one. */
+uint64_t ph_hash_bytes(const void *bytes, size_t n);
+
 /* ---- scope guards ------------------------------------------------------- */
 
 /* char *s ph_cleanup_free = ...; is freed on every way out of the scope. */

@@ -50,6 +50,7 @@ struct ph_label {
 	char name[112];    /* ATTR, LOCAL, CELL; VALUE, KEY: key as Python would write it, cut; else "" */
 	char of[112];      /* LOCAL, STACK, CELL: where: "handler (app.py:12)"; else "" */
 	bool is_name;      /* name may appear in a report: a member's name, or a key that occurs in code */
+	bool is_hash;      /* so may this: it stands for a key that is a value */
 };
 
 /* A label without its text: the kind in the uppermost byte; below, for INDEX, WORD and

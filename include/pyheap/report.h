@@ -94,8 +94,11 @@ struct ph_report_keys {
 	bool shown;          /* as it is; else as a hash … */
 	uint8_t secret[16];  /* … under this key */
 };
+/* Puts the hash in a label's place, unless it may be shown. keys: struct ph_report_keys. */
+void ph_report_hide(const void *keys, struct ph_label *label);
+
 json_t *ph_report_cycles(const struct ph_report_meta *meta, const struct ph_graph *g,
-			 const struct ph_cycles *c, const struct ph_report_keys *keys);
+			 const struct ph_cycles *c);
 
 /* The paths to one object, or to all instances of a type. */
 struct ph_report_why {

@@ -17,6 +17,7 @@ struct draft {
 struct grouping {
 	const struct ph_graph *g;
 	struct ph_holders holders;
+	const struct ph_cycles_options *opt;
 	struct PH_VEC(struct draft *) drafts;
 	uint32_t *slots; /* hash table of drafts: index + 1 */
 	uint32_t nslots;
@@ -60,26 +61,26 @@ static bool slots_reserve(struct grouping *gr)
 /* ---- a new group ------------------------------------------------------------------------ */
 
 /* How a step of the example holds the next one, folded and not. */
-static void fill_step(const struct ph_local *l, const struct ph_shape *s,
+static void fill_step(const struct ph_cycles_options *opt, const struct ph_local *l, const struct ph_shape *s,
 		      const struct ph_folded_step *step, struct ph_cycle_step *ret)
 {
-	bool namespace = false, cut = false, is_name = true;
+	bool namespace = false, cut = false;
 	ret->node = l->nodes[step->member];
 	strcpy(ret->text, ph_holder_text(l->h, step->holder));
 	for (uint32_t i = step->first; i < step->end && !cut; i++) {
 		struct ph_raw_step raw = s->raw.items[i];
 		uint32_t to = l->edges.items[raw.edge].to;
 		ph_local_whole_label(l, raw.member, raw.edge, &ret->label);
-		bool attribute = namespace || ret->label.kind != PH_LABEL_VALUE;
-		is_name &= attribute || !ret->label.name[0] || ret->label.is_name;
+		if (opt->hide && !namespace && ret->label.kind == PH_LABEL_VALUE)
+			opt->hide(opt->hide_ctx, &ret->label);
 		bool into = ph_local_folds(l, to) && ph_label_is_namespace(l->g, l->nodes[to], &ret->label);
 		cut = !into && !ph_label_append_exact(ret->exact, &ret->label, namespace);
 		namespace = into;
 	}
-	ret->label.is_name = is_name;
 }
 
-static bool fill_example(struct draft *d, const struct ph_local *l, const struct ph_shape *s)
+static bool fill_example(const struct ph_cycles_options *opt, struct draft *d, const struct ph_local *l,
+			 const struct ph_shape *s)
 {
 	struct ph_cycle_group *group = &d->group;
 	uint32_t n = d->nholders;
@@ -91,7 +92,7 @@ static bool fill_example(struct draft *d, const struct ph_local *l, const struct
 	group->nsteps = group->nshape = n;
 	for (uint32_t i = 0; i < n; i++) {
 		const struct ph_folded_step *step = ph_shape_step(s, i);
-		fill_step(l, s, step, &group->steps[i]);
+		fill_step(opt, l, s, step, &group->steps[i]);
 		group->shape[i] = l->g->types[l->h->items.items[step->holder].type].name;
 		group->labels[i] = strdup(ph_holder_text(l->h, step->holder));
 		if (!group->labels[i])
@@ -131,7 +132,7 @@ static struct draft *draft_new(struct grouping *gr, enum state state, struct ph_
 		d->holders[i] = ph_shape_step(s, i)->holder;
 	d->group.garbage = state == GARBAGE;
 	d->group.length = (uint32_t)s->steps.n;
-	if (fill_example(d, l, s) && ph_cut_begin(&d->cut, s, l->h) && PH_VEC_PUSH(&gr->drafts, d))
+	if (fill_example(gr->opt, d, l, s) && ph_cut_begin(&d->cut, s, l->h) && PH_VEC_PUSH(&gr->drafts, d))
 		return d;
 	draft_free(d);
 	return NULL;
@@ -297,7 +298,7 @@ static void grouping_deinit(struct grouping *gr)
 struct ph_err *ph_cycles_find(const struct ph_graph *g, const struct ph_cycles_options *opt,
 			      struct ph_cycles **ret)
 {
-	struct grouping gr = { .g = g };
+	struct grouping gr = { .g = g, .opt = opt };
 	struct ph_cycle_parts parts;
 	struct ph_err *err = ph_cycle_parts_find(g, &parts);
 	if (err)

@@ -7,62 +7,21 @@
 #define ANCESTORS 32 /* that are compared with a new reading */
 #define REPEATS 2    /* steps alike in a path before the rest is folded into them */
 
-/* ---- a map from two numbers to one -------------------------------------------------------- */
-
-static uint64_t mix(uint64_t x)
-{
-	x = (x ^ x >> 32) * 0xd6e8feb86659fd93u;
-	x = (x ^ x >> 32) * 0xd6e8feb86659fd93u;
-	return x ^ x >> 32;
-}
-
-static struct ph_pair *map_slot(const struct ph_pair_map *m, uint64_t a, uint64_t b)
-{
-	uint64_t at = mix(mix(a) ^ b);
-	for (;; at++) {
-		struct ph_pair *p = &m->slots[at & (m->size - 1)];
-		if (!p->value || (p->a == a && p->b == b))
-			return p;
-	}
-}
-
-static bool map_reserve(struct ph_pair_map *m)
-{
-	if (m->used * 2 < m->size)
-		return true;
-	struct ph_pair_map bigger = { .size = m->size ? m->size * 2 : 256, .used = m->used };
-	bigger.slots = calloc(bigger.size, sizeof *bigger.slots);
-	if (!bigger.slots)
-		return false;
-	for (uint64_t i = 0; i < m->size; i++)
-		if (m->slots[i].value)
-			*map_slot(&bigger, m->slots[i].a, m->slots[i].b) = m->slots[i];
-	free(m->slots);
-	*m = bigger;
-	return true;
-}
-
 /* ---- texts ------------------------------------------------------------------------------------- */
 
 /* By a hash of 64 bits: two texts of the same one would be taken for one, which nobody dies of. */
 static uint32_t text_number(struct ph_readings *rs, const char *text)
 {
-	uint64_t hash = 0xcbf29ce484222325u;
 	size_t n = strlen(text);
-	for (size_t i = 0; i < n; i++)
-		hash = (hash ^ (unsigned char)text[i]) * 0x100000001b3u;
-	if (!map_reserve(&rs->by_text))
-		return PH_NO_READING;
-	struct ph_pair *p = map_slot(&rs->by_text, hash, n);
-	if (p->value)
-		return p->value - 1;
+	uint32_t *number = ph_map_at(&rs->by_text, ph_hash_bytes(text, n), n);
+	if (!number || *number)
+		return number ? *number - 1 : PH_NO_READING;
 	if (rs->texts.n > UINT32_MAX - n - 2 || !PH_VEC_RESERVE(&rs->texts, n + 1))
 		return PH_NO_READING;
-	*p = (struct ph_pair){ hash, n, (uint32_t)rs->texts.n + 1 };
-	rs->by_text.used++;
+	*number = (uint32_t)rs->texts.n + 1;
 	memcpy(rs->texts.items + rs->texts.n, text, n + 1);
 	rs->texts.n += n + 1;
-	return p->value - 1;
+	return (uint32_t)rs->texts.n - (uint32_t)n - 1;
 }
 
 /* What a label reads with places folded. */
@@ -73,18 +32,14 @@ static uint32_t label_text(struct ph_readings *rs, ph_label_id id, bool in_names
 	enum ph_label_kind kind = PH_LABEL_ID_KIND(id);
 	if (kind == PH_LABEL_INDEX || kind == PH_LABEL_WORD || kind == PH_LABEL_REFERENT)
 		id = PH_LABEL_ID(kind, 0);
-	if (!map_reserve(&rs->by_label))
-		return PH_NO_READING;
-	struct ph_pair *p = map_slot(&rs->by_label, id, in_namespace);
-	if (p->value)
-		return p->value - 1;
+	uint32_t *number = ph_map_at(&rs->by_label, id, in_namespace);
+	if (!number || *number)
+		return number ? *number - 1 : PH_NO_READING;
 	ph_graph_label_text(rs->r->g, id, &label);
 	ph_via_text(&label, in_namespace && label.kind == PH_LABEL_VALUE, &step);
 	uint32_t text = text_number(rs, step.folded);
-	if (text == PH_NO_READING)
-		return text;
-	*p = (struct ph_pair){ id, in_namespace, text + 1 };
-	rs->by_label.used++;
+	if (text != PH_NO_READING)
+		*number = text + 1;
 	return text;
 }
 
@@ -111,18 +66,14 @@ static uint32_t reading_number(struct ph_readings *rs, struct ph_reading reading
 	uint32_t fold = repeated(rs, reading.parent, reading.text, reading.type);
 	if (fold != PH_NO_READING)
 		return fold;
-	if (!map_reserve(&rs->by_step) || rs->items.n >= UINT32_MAX - 2)
-		return PH_NO_READING;
-	struct ph_pair *p = map_slot(&rs->by_step, reading.parent,
+	uint32_t *number = ph_map_at(&rs->by_step, reading.parent,
 				     (uint64_t)reading.text << 32 | reading.type << 1 | reading.namespace);
-	if (p->value)
-		return p->value - 1;
-	if (!PH_VEC_PUSH(&rs->items, reading))
+	if (!number || *number)
+		return number ? *number - 1 : PH_NO_READING;
+	if (rs->items.n >= UINT32_MAX - 2 || !PH_VEC_PUSH(&rs->items, reading))
 		return PH_NO_READING;
-	*p = (struct ph_pair){ reading.parent, (uint64_t)reading.text << 32 | reading.type << 1 | reading.namespace,
-			       (uint32_t)rs->items.n };
-	rs->by_step.used++;
-	return (uint32_t)rs->items.n - 1;
+	*number = (uint32_t)rs->items.n;
+	return *number - 1;
 }
 
 static uint32_t root_reading(struct ph_readings *rs, uint32_t state)
@@ -253,9 +204,9 @@ void ph_readings_deinit(struct ph_readings *rs)
 	if (rs->of)
 		ph_big_free(rs->of, rs->r->nstates * sizeof *rs->of);
 	free(rs->canonical);
-	free(rs->by_text.slots);
-	free(rs->by_label.slots);
-	free(rs->by_step.slots);
+	ph_map_free(&rs->by_text);
+	ph_map_free(&rs->by_label);
+	ph_map_free(&rs->by_step);
 	ph_vec_free(&rs->items);
 	ph_vec_free(&rs->texts);
 }

@@ -7,16 +7,6 @@
 
 #define PH_NO_READING UINT32_MAX
 
-/* Two numbers to one: an open hash table; value 0 = free. */
-struct ph_pair {
-	uint64_t a, b;
-	uint32_t value;
-};
-struct ph_pair_map {
-	struct ph_pair *slots;
-	uint64_t size, used;
-};
-
 /* The reading of a path but for its last step, the words of that, and the type of what it
  * leads to (canonical). */
 struct ph_reading {
@@ -33,7 +23,7 @@ struct ph_readings {
 	uint32_t *canonical; /* [ntypes] */
 	struct PH_VEC(struct ph_reading) items; /* each behind its parent */
 	struct PH_VEC(char) texts;
-	struct ph_pair_map by_text, by_label, by_step;
+	struct ph_map by_text, by_label, by_step; /* indices + 1 */
 	uint32_t from;    /* where the last edge came from, … */
 	uint64_t cursor;  /* … and its number there */
 	bool table, table_known; /* what that is */

@@ -42,7 +42,7 @@ static void value_text(const struct ph_label *l, bool in_namespace, struct ph_pa
 	}
 	PUT(via, "[%s]", l->name[0] ? l->name : FOLDED);
 	PUT(folded, "%s", l->is_name ? ret->via : PH_FOLDED_PLACE);
-	if (l->name[0] && !l->is_name)
+	if (l->name[0] && !l->is_name && !l->is_hash)
 		PUT(hidden, "%s", l->name);
 }
 
@@ -67,7 +67,7 @@ void ph_via_text(const struct ph_label *l, bool in_namespace, struct ph_path_ste
 	case PH_LABEL_KEY:
 		PUT(via, l->name[0] ? "<key %s>" : "<key>", l->name);
 		PUT(folded, "<key>");
-		if (l->name[0] && !l->is_name && !in_namespace)
+		if (l->name[0] && !l->is_name && !l->is_hash && !in_namespace)
 			PUT(hidden, "%s", l->name);
 		break;
 	case PH_LABEL_ELEMENT:

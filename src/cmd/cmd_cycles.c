@@ -4,15 +4,15 @@
 
 static struct ph_err *cycles_document(struct ph_session *s, const struct ph_run *run, json_t **ret)
 {
-	struct ph_cycles_options options = { .all = run->opt->all };
 	struct ph_report_keys keys;
+	const struct ph_cycles_options options = { .all = run->opt->all, .hide = ph_report_hide, .hide_ctx = &keys };
 	struct ph_cycles *c;
+	ph_cmd_keys(s, run, &keys);
 	ph_messages_phase(run->messages, "looking for cycles");
 	struct ph_err *err = ph_cycles_find(s->graph, &options, &c);
 	if (err)
 		return err;
-	ph_cmd_keys(s, run, &keys);
-	*ret = ph_report_cycles(&s->meta, s->graph, c, &keys);
+	*ret = ph_report_cycles(&s->meta, s->graph, c);
 	ph_cycles_free(c);
 	return *ret ? NULL : ph_err_nomem();
 }

@@ -2,31 +2,14 @@
 /* The document of `cycles`. */
 #include "report_priv.h"
 
-/* ".cache['users'][3]" where keys may be shown or are names; else the folded
- * form with a hash of what it stands for: ".cache['…3fa9'][]". */
-static json_t *make_via(const struct ph_cycle_step *step, const struct ph_report_keys *keys)
-{
-	const char *fold = strstr(step->text, "[]");
-	if (keys->shown || step->label.is_name)
-		return ph_json_text(*step->exact ? step->exact : step->text);
-	if (!fold)
-		return ph_json_text(step->text);
-	char hidden[16];
-	ph_hidden_text(keys, step->exact, hidden);
-	char *via ph_cleanup_free = ph_asprintf("%.*s[%s]%s", (int)(fold - step->text), step->text, hidden,
-						fold + 2);
-	return via ? ph_json_text(via) : NULL;
-}
-
-static json_t *make_example(const struct ph_graph *g, const struct ph_cycle_group *c,
-			    const struct ph_report_keys *keys)
+static json_t *make_example(const struct ph_graph *g, const struct ph_cycle_group *c)
 {
 	json_t *ret = json_array();
 	for (uint32_t i = 0; ret && i < c->nsteps; i++) {
 		const struct ph_cycle_step *step = &c->steps[i];
 		json_t *row = json_pack("{s:o, s:o, s:o}", "address", ph_json_address(g->address[step->node]),
 					"type", ph_json_text(g->types[g->type[step->node]].name),
-					"via", make_via(step, keys));
+					"via", ph_json_text(*step->exact ? step->exact : step->text));
 		if (json_array_append_new(ret, row) < 0) {
 			json_decref(ret);
 			return NULL;
@@ -54,23 +37,21 @@ static json_t *make_cut(const struct ph_graph *g, const struct ph_cycle_group *c
 			 "label", ph_json_text(c->cut_label));
 }
 
-static json_t *make_group(const struct ph_graph *g, const struct ph_cycle_group *c,
-			  const struct ph_report_keys *keys)
+static json_t *make_group(const struct ph_graph *g, const struct ph_cycle_group *c)
 {
 	return json_pack("{s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o}",
 			 "shape", make_strings(c->shape, c->nshape), "labels", make_strings(c->labels, c->nshape),
 			 "state", c->garbage ? "garbage" : "live", "count", ph_json_u64(c->count),
 			 "objects", ph_json_u64(c->objects), "shallow_bytes", ph_json_u64(c->shallow_bytes),
 			 "retained_bytes", ph_json_u64(c->retained_bytes), "cut", make_cut(g, c),
-			 "example", make_example(g, c, keys));
+			 "example", make_example(g, c));
 }
 
-static json_t *make_groups(const struct ph_graph *g, const struct ph_cycles *c,
-			   const struct ph_report_keys *keys)
+static json_t *make_groups(const struct ph_graph *g, const struct ph_cycles *c)
 {
 	json_t *ret = json_array();
 	for (uint32_t i = 0; ret && i < c->n; i++)
-		if (json_array_append_new(ret, make_group(g, &c->groups[i], keys)) < 0) {
+		if (json_array_append_new(ret, make_group(g, &c->groups[i])) < 0) {
 			json_decref(ret);
 			return NULL;
 		}
@@ -100,11 +81,11 @@ static json_t *make_states(const struct ph_cycles *c)
 }
 
 json_t *ph_report_cycles(const struct ph_report_meta *meta, const struct ph_graph *g,
-			 const struct ph_cycles *c, const struct ph_report_keys *keys)
+			 const struct ph_cycles *c)
 {
 	json_t *doc = ph_document_begin("cycles", meta, g);
 	if (doc && ph_document_put(doc, "states", make_states(c)) &&
-	    ph_document_put(doc, "cycles", make_groups(g, c, keys)))
+	    ph_document_put(doc, "cycles", make_groups(g, c)))
 		return doc;
 	json_decref(doc);
 	return NULL;

@@ -8,6 +8,17 @@ void ph_hidden_text(const struct ph_report_keys *keys, const char *value, char b
 	snprintf(buf, 16, "'…%04x'", (unsigned)(ph_hash_keyed(keys->secret, value, strlen(value)) & 0xffff));
 }
 
+void ph_report_hide(const void *ctx, struct ph_label *label)
+{
+	const struct ph_report_keys *keys = ctx;
+	char hidden[16];
+	if (keys->shown || label->is_name || label->is_hash || !label->name[0])
+		return;
+	ph_hidden_text(keys, label->name, hidden);
+	strcpy(label->name, hidden);
+	label->is_hash = true;
+}
+
 json_t *ph_json_name(const struct ph_graph *g, uint32_t node)
 {
 	char name[512];

@@ -58,13 +58,17 @@ static void attr(uint32_t from, uint32_t to, const char *name)
 
 static struct ph_graph *g;
 
-static struct ph_cycles *find(bool all)
+static struct ph_cycles *find_with(const struct ph_cycles_options *options)
 {
 	struct ph_cycles *c = NULL;
-	struct ph_cycles_options opt = { .all = all };
 	ck_assert_ptr_null(ph_graph_builder_finish(b, &g));
-	ck_assert_ptr_null(ph_cycles_find(g, &opt, &c));
+	ck_assert_ptr_null(ph_cycles_find(g, options, &c));
 	return c;
+}
+
+static struct ph_cycles *find(bool all)
+{
+	return find_with(&(struct ph_cycles_options){ .all = all });
 }
 
 static void end(struct ph_cycles *c)
@@ -127,7 +131,6 @@ START_TEST(containers_are_folded)
 	ck_assert_uint_eq(group->steps[1].node, parent);
 	ck_assert_str_eq(group->steps[0].exact, ".parent");
 	ck_assert_str_eq(group->steps[1].exact, ".children[0]");
-	ck_assert(group->steps[0].label.is_name);
 	expect_cut(group, "app.Child", ".parent");
 	ck_assert_uint_eq(c->garbage_components, 1);
 	ck_assert_uint_eq(c->live_components, 0);
@@ -166,7 +169,6 @@ START_TEST(containers_alone)
 	ck_assert_uint_eq(c->n, 3);
 	expect_shape(&c->groups[0], "dict[] list[]"); /* 20 bytes */
 	ck_assert_str_eq(c->groups[0].steps[0].exact, "['back']");
-	ck_assert(!c->groups[0].steps[0].label.is_name);
 	expect_cut(&c->groups[0], NULL, NULL);
 	expect_shape(&c->groups[1], "collections.deque[]");
 	expect_cut(&c->groups[1], "collections.deque", "[]");
@@ -187,7 +189,28 @@ START_TEST(keys_are_values_unless_it_is_a_namespace)
 	struct ph_cycles *c = find(false);
 	expect_shape(&c->groups[0], "app.Child.keys()[] app.Parent.cache[]");
 	ck_assert_str_eq(c->groups[0].steps[1].exact, ".cache['k']");
-	ck_assert(!c->groups[0].steps[1].label.is_name);
+	end(c);
+}
+END_TEST
+
+static void hide(const void *ctx, struct ph_label *label)
+{
+	ck_assert_str_eq(label->name, ctx);
+	strcpy(label->name, "'#'");
+}
+
+/* … and then they can be hidden, and only they. */
+START_TEST(values_are_hidden)
+{
+	static const struct ph_cycles_options options = { .hide = hide, .hide_ctx = "'k'" };
+	begin();
+	uint32_t parent = node(PARENT), space = node(DICT), cache = node(DICT), child = node(CHILD);
+	edge(parent, space, PH_LABEL_DICT, NULL);
+	edge(space, cache, PH_LABEL_VALUE, "'cache'");
+	edge(cache, child, PH_LABEL_VALUE, "'k'");
+	edge(child, parent, PH_LABEL_KEY, NULL);
+	struct ph_cycles *c = find_with(&options);
+	ck_assert_str_eq(c->groups[0].steps[1].exact, ".cache['#']");
 	end(c);
 }
 END_TEST
@@ -527,6 +550,7 @@ Suite *cycles_suite(void)
 	tcase_add_test(t, attributes_without_dict_are_the_same);
 	tcase_add_test(t, containers_alone);
 	tcase_add_test(t, keys_are_values_unless_it_is_a_namespace);
+	tcase_add_test(t, values_are_hidden);
 	tcase_add_test(t, subclasses_of_dict_are_steps);
 	tcase_add_test(t, repeating_patterns_are_shortened);
 	tcase_add_test(t, long_cycles_are_cut_off);
