@@ -199,10 +199,10 @@ static json_t *make_cycles(const struct ph_graph *g, bool shown)
 	struct ph_notes notes = { 0 };
 	struct ph_report_meta meta = make_meta(&notes);
 	struct ph_report_keys keys = { .shown = shown };
-	struct ph_cycles_options options = { 0 };
+	struct ph_cycles_options options = { .hide = ph_report_hide, .hide_ctx = &keys };
 	struct ph_cycles *c;
 	ck_assert_ptr_null(ph_cycles_find(g, &options, &c));
-	json_t *doc = ph_report_cycles(&meta, g, c, &keys);
+	json_t *doc = ph_report_cycles(&meta, g, c);
 	ck_assert_ptr_nonnull(doc);
 	ph_cycles_free(c);
 	return doc;
