@@ -5,7 +5,7 @@ VERSION = 0.1.0
 BUILD ?= build
 PREFIX ?= /usr/local
 PYTHON ?= /usr/bin/python3
-PKGS = libelf libdw jansson
+PKGS = libelf libdw jansson libzstd libxxhash
 ARCH := $(shell uname -m)
 
 CC ?= cc
@@ -112,6 +112,11 @@ $(BUILD)/bench/copy: bench/copy.c
 	@mkdir -p $(@D)
 	$(call say,CC $<) $(CC) $(CFLAGS) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -o $@ $<
 
+fuzz-snapshot: ## build a libFuzzer program that opens snapshots (clang); run build/fuzz/fuzz_snapshot CORPUS
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=clang CFLAGS="-O1 -g" SAN="-fsanitize=address,undefined,fuzzer-no-link" $(BUILD)/fuzz/libpyheap.a
+	clang -O1 -g $(PH_CFLAGS) -fsanitize=address,undefined,fuzzer -o $(BUILD)/fuzz/fuzz_snapshot tests/fuzz/fuzz_snapshot.c \
+		$(BUILD)/fuzz/libpyheap.a $(LIBS)
+
 run-check: $(BUILD)/pyheap $(BUILD)/check_unit $(BUILD)/check_property
 	@PYHEAP=$(BUILD)/pyheap BUILD=$(BUILD) PYTHON=$(PYTHON) CC="$(CC)" tests/run.sh
 
@@ -129,4 +134,4 @@ help: ## this list
 		/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all demo check check-matrix check-releases asan bench run-check install-demo-deps install-check-deps install uninstall clean format man help
+.PHONY: all demo check check-matrix check-releases asan bench fuzz-snapshot run-check install-demo-deps install-check-deps install uninstall clean format man help

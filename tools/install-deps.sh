@@ -11,7 +11,7 @@ if [ "${1-}" = --list ]; then
 	shift
 fi
 
-build="gcc make libc6-dev pkg-config libelf-dev libdw-dev libjansson-dev"
+build="gcc make libc6-dev pkg-config libelf-dev libdw-dev libjansson-dev libzstd-dev libxxhash-dev"
 # python3-dbg depends on the debug package of the interpreter by its minor version
 # only; ask for that one, and for the interpreter, so that their builds match
 python="python3 python3-dbg"

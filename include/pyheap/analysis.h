@@ -198,6 +198,8 @@ int ph_excess_claim(struct ph_excess *e, ph_addr object, ph_addr at, bool scanne
 /* Explains up to n references to a node, wherever they are. This and the next:
  * false when memory is out. */
 bool ph_excess_claim_all(struct ph_excess *e, uint32_t node, uint64_t n, const char *name);
+/* Nothing of a node's excess is left to explain. */
+void ph_excess_close(struct ph_excess *e, uint32_t node);
 /* Explains by references that were found in objects of which not all is known. */
 bool ph_excess_claim_found(struct ph_excess *e);
 /* The holders of a node's excess in the order they were believed; the last one is "C"

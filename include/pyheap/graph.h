@@ -201,4 +201,24 @@ struct ph_err *ph_graph_builder_finish(struct ph_graph_builder *b, struct ph_gra
  * borrowed edges alike) and sets the garbage totals. */
 struct ph_err *ph_graph_find_garbage(struct ph_graph *g);
 
+/* ---- graphs filled by others: from a target, by hand, from a snapshot ------------ */
+
+/* First member of whatever graph->priv points to; ph_graph_free() calls it. */
+struct ph_graph_priv {
+	void (*free)(struct ph_graph_priv *priv); /* frees priv itself, too */
+};
+
+/* An empty graph, to be filled and freed with ph_graph_free(); NULL = out of memory. */
+struct ph_graph *ph_graph_new(void);
+/* Zeroed arrays for n nodes: address, type, shallow_, uncounted_, refcount, flags
+ * of n entries, edge_start of n + 1. They are ph_big_alloc() memory of exactly
+ * that size; who fills them in another way keeps to that. Sets g->n. */
+bool ph_graph_alloc_nodes(struct ph_graph *g, uint32_t n);
+/* Zeroed g->edges for nedges edges: ph_big_alloc(nedges * sizeof *edges). Sets g->nedges. */
+bool ph_graph_alloc_edges(struct ph_graph *g, uint64_t nedges);
+/* types, roots, big and seeds are malloc() memory, as are names in them. */
+
+/* Sets the totals but those of the garbage, from the arrays. */
+void ph_graph_sum(struct ph_graph *g);
+
 #endif

@@ -22,6 +22,7 @@ enum ph_type_form {
 	PH_FORM_FUNCTION,
 	PH_FORM_CELL,
 	PH_FORM_CODE,
+	PH_FORMS
 };
 
 /* What holds an edge, as Python writes it. */

@@ -82,6 +82,12 @@ struct ph_report_meta {
 	const struct ph_notes *notes;
 };
 
+/* The same as a text for a snapshot, owned by the caller; NULL = out of memory. */
+char *ph_report_meta_text(const struct ph_report_meta *meta);
+/* And back. doc owns the strings of meta; notes are those it points to. Error 2: it is none. */
+struct ph_err *ph_report_meta_read(const char *text, struct ph_notes *notes, struct ph_report_meta *ret,
+				   json_t **ret_doc);
+
 /* All documents: a new reference, NULL when memory is out. */
 json_t *ph_report_top(const struct ph_report_meta *meta, const struct ph_graph *g,
 		      const struct ph_histogram *h);

@@ -176,6 +176,11 @@ bool ph_excess_claim_all(struct ph_excess *e, uint32_t node, uint64_t n, const c
 	return true;
 }
 
+void ph_excess_close(struct ph_excess *e, uint32_t node)
+{
+	e->left[node] = 0;
+}
+
 bool ph_excess_claim_found(struct ph_excess *e)
 {
 	const struct ph_graph *g = e->g;

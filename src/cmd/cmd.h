@@ -9,6 +9,7 @@
 #include <pyheap/object.h>
 #include <pyheap/report.h>
 #include <pyheap/runtime.h>
+#include <pyheap/snapshot.h>
 #include <pyheap/target.h>
 
 /* ---- options ------------------------------------------------------------------ */
@@ -64,7 +65,7 @@ struct ph_options {
 	const char *sort, *format, *output, *exe, *sysroot, *debug_file, *pause, *color, *progress;
 	const char *type, *generation, *by;
 	bool no_retained, json, force, low_memory, strict, values, quiet, verbose, bytes, no_header;
-	bool all, refs, roots, exec, no_exec, verify, help;
+	bool all, refs, roots, exec, no_exec, verify, compress, help;
 	struct PH_VEC(char *) owned; /* copies that max_count borrows */
 };
 struct ph_option {
@@ -115,7 +116,7 @@ void ph_help_all(struct ph_out *out);
 
 /* ---- what commands share ------------------------------------------------------------ */
 
-enum ph_source_kind { PH_SOURCE_TARGET, PH_SOURCE_REPORT };
+enum ph_source_kind { PH_SOURCE_TARGET, PH_SOURCE_REPORT, PH_SOURCE_SNAPSHOT };
 /* TARGET told apart. Standard input ("-") is spooled to an unlinked file. */
 struct ph_source {
 	enum ph_source_kind kind;
@@ -127,14 +128,16 @@ struct ph_source {
 struct ph_err *ph_source_open(const char *what, struct ph_source *ret);
 void ph_source_close(struct ph_source *s);
 
-/* A target read to its graph. */
+/* A target read to its graph, or a snapshot of one: then there is no target, layout or rt. */
 struct ph_session {
 	struct ph_notes notes;
+	struct ph_snapshot *snapshot;
+	json_t *meta_doc;              /* of the snapshot: owns what meta has */
 	struct ph_target *target;
 	struct ph_layout *layout;
 	struct ph_runtime *rt;
 	struct ph_objects_options replay;
-	struct ph_graph *graph;
+	struct ph_graph *graph;        /* the snapshot's, where there is one */
 	struct ph_report_meta meta;
 	char version[32];
 	char *script;

@@ -56,10 +56,24 @@ static struct ph_err *claim_contents(const struct ph_session *s, struct ph_exces
 	return err;
 }
 
+static struct ph_err *claim_saved(const struct ph_snapshot *s, struct ph_excess *e)
+{
+	for (size_t i = 0; i < s->nholders; i++) {
+		const struct ph_snapshot_holder *h = &s->holders[i];
+		if (!*h->name)
+			ph_excess_close(e, h->node);
+		else if (!ph_excess_claim_all(e, h->node, 1, h->name))
+			return ph_err_nomem();
+	}
+	return NULL;
+}
+
 /* The order in which holders are believed: each explains what those before it have left. */
 struct ph_err *ph_cmd_roots(const struct ph_session *s, struct ph_excess **ret)
 {
 	struct ph_err *err = ph_excess_compute(s->graph, ret);
+	if (s->snapshot)
+		return err ? err : claim_saved(s->snapshot, *ret);
 	if (!err)
 		err = ph_runtime_holders(s->rt, claim, *ret);
 	if (!err && (!claim_given(s, *ret) || !ph_excess_claim_found(*ret)))

@@ -174,11 +174,24 @@ static struct ph_err *walk_stages(const struct ph_source *source, const struct p
 	return err ? err : say_replay(run, s);
 }
 
+static struct ph_err *open_snapshot(const struct ph_source *source, const struct ph_run *run,
+				    struct ph_session *s)
+{
+	ph_messages_phase(run->messages, "opening the snapshot");
+	struct ph_err *err = ph_snapshot_open(source->path, source->is_stdin ? "standard input" : source->name,
+					      &s->snapshot);
+	if (err)
+		return err;
+	s->graph = s->snapshot->graph;
+	return ph_report_meta_read(s->snapshot->meta, &s->notes, &s->meta, &s->meta_doc);
+}
+
 struct ph_err *ph_session_open(const struct ph_source *source, const struct ph_run *run,
 			       struct ph_session *ret)
 {
 	*ret = (struct ph_session){ 0 };
-	struct ph_err *err = walk_stages(source, run, ret);
+	struct ph_err *err = source->kind == PH_SOURCE_SNAPSHOT ? open_snapshot(source, run, ret)
+								: walk_stages(source, run, ret);
 	if (!err && ph_interrupted)
 		err = ph_err_interrupted();
 	if (err)
@@ -188,7 +201,11 @@ struct ph_err *ph_session_open(const struct ph_source *source, const struct ph_r
 
 void ph_session_close(struct ph_session *s)
 {
-	ph_graph_free(s->graph);
+	if (s->snapshot)
+		ph_snapshot_close(s->snapshot);
+	else
+		ph_graph_free(s->graph);
+	json_decref(s->meta_doc);
 	ph_runtime_free(s->rt);
 	ph_layout_free(s->layout);
 	ph_target_close(s->target);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What TARGET is: a process, a core, a report, or one of the latter two on
+/* What TARGET is: a process, a core, a snapshot, a report, or one of these files on
  * standard input. */
 #include <errno.h>
 #include <fcntl.h>
@@ -64,12 +64,14 @@ static struct ph_err *open_stdin(struct ph_source *s)
 	return s->path ? spool(s->fd) : ph_err_nomem();
 }
 
-/* JSON starts with a brace, perhaps after blanks; no core does. */
+/* JSON starts with a brace, perhaps after blanks; no core or snapshot does. */
 static enum ph_source_kind magic(const char *path)
 {
 	char head[64];
 	int fd ph_cleanup_close = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	ssize_t n = fd >= 0 ? read(fd, head, sizeof head) : -1;
+	if (n > 0 && ph_snapshot_magic(head, (size_t)n))
+		return PH_SOURCE_SNAPSHOT;
 	for (ssize_t i = 0; i < n; i++) {
 		if (head[i] == '{')
 			return PH_SOURCE_REPORT;

@@ -5,7 +5,7 @@
 #define GRAPH_BUILD_H
 
 #include <pyheap/object.h>
-#include "graph_priv.h"
+#include <pyheap/graph.h>
 #include "index.h"
 
 struct ph_build {

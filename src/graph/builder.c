@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Graphs made by hand: for tests, and for what reads a graph from a file. */
-#include "graph_priv.h"
+#include <pyheap/graph.h>
 
 /* Objects are 16 bytes apart, from here on. */
 #define FIRST_ADDRESS 0x10000u

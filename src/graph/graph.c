@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The graph as a value: memory, look-ups, totals, what is garbage. */
-#include "graph_priv.h"
+#include <pyheap/graph.h>
 
 struct ph_graph *ph_graph_new(void)
 {

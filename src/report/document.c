@@ -53,7 +53,7 @@ static json_t *time_utc(const struct timespec *at)
 	return json_string(buf);
 }
 
-static json_t *make_run(const struct ph_report_meta *m)
+json_t *ph_json_run(const struct ph_report_meta *m)
 {
 	return json_pack("{s:{s:s,s:s}, s:o, s:o, s:{s:s,s:o,s:o,s:o,s:o}, s:{s:o,s:o}}",
 			 "tool", "name", "pyheap", "version", PYHEAP_VERSION,
@@ -66,14 +66,14 @@ static json_t *make_run(const struct ph_report_meta *m)
 			 "build_id", known_text(m->build_id));
 }
 
-static json_t *make_python(const struct ph_report_meta *m)
+json_t *ph_json_python(const struct ph_report_meta *m)
 {
 	return json_pack("{s:o, s:o, s:b, s:b, s:o}", "version", ph_json_text(m->version ? m->version : ""),
 			 "arch", ph_json_text(m->arch ? m->arch : ""), "debug_build", m->debug_build,
 			 "free_threaded", m->free_threaded, "interpreters", ph_json_u64(m->interpreters));
 }
 
-static json_t *make_notes(const struct ph_notes *notes)
+json_t *ph_json_notes(const struct ph_notes *notes)
 {
 	json_t *ret = json_array();
 	for (int k = 0; ret && notes && k < PH_NOTE_KINDS; k++) {
@@ -126,9 +126,9 @@ static json_t *make_totals(const struct ph_report_meta *m, const struct ph_graph
 json_t *ph_document_begin(const char *command, const struct ph_report_meta *m, const struct ph_graph *g)
 {
 	return json_pack("{s:s, s:s, s:o, s:o, s:b, s:f, s:o, s:o}", "schema", PH_REPORT_SCHEMA,
-			 "command", command, "run", make_run(m), "python", make_python(m),
+			 "command", command, "run", ph_json_run(m), "python", ph_json_python(m),
 			 "complete", is_complete(m->notes), "coverage", coverage(g),
-			 "notes", make_notes(m->notes), "totals", make_totals(m, g));
+			 "notes", ph_json_notes(m->notes), "totals", make_totals(m, g));
 }
 
 static json_t *make_types(const struct ph_graph *g, const struct ph_histogram *h)

@@ -14,6 +14,10 @@
 /* The members that top, cycles and objects begin with. */
 json_t *ph_document_begin(const char *command, const struct ph_report_meta *meta,
 			  const struct ph_graph *g);
+/* Pieces of it. */
+json_t *ph_json_run(const struct ph_report_meta *m);
+json_t *ph_json_python(const struct ph_report_meta *m);
+json_t *ph_json_notes(const struct ph_notes *notes);
 /* Takes over `value`; false (and doc is unchanged) when either is NULL. */
 bool ph_document_put(json_t *doc, const char *key, json_t *value);
 json_t *ph_json_u64(uint64_t n);         /* what does not fit is INT64_MAX */

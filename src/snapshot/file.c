@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The file: mapped, its table checked, its sections unpacked where they are compressed. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+#include <zstd.h>
+#include "file.h"
+
+/* Unpacked, a file may have so many times its length, and this more. */
+#define UNPACKED_TIMES 256
+#define UNPACKED_MORE (16u << 20)
+
+struct ph_err *sn_damaged(const struct sn_file *f, const char *what)
+{
+	return ph_err_new(PH_ERR_USAGE, "%s is damaged: %s", f->name, what);
+}
+
+bool ph_snapshot_magic(const void *bytes, size_t n)
+{
+	return n >= 8 && !memcmp(bytes, SNAPSHOT_MAGIC, 8);
+}
+
+static struct ph_err *map_file(const char *path, struct sn_file *f)
+{
+	struct stat st;
+	int fd ph_cleanup_close = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st))
+		return ph_err_errno(PH_ERR_USAGE, errno, "cannot read %s", f->name);
+	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size < sizeof(struct sn_head) + sizeof(struct sn_tail))
+		return sn_damaged(f, "it is too short");
+	void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (map == MAP_FAILED)
+		return ph_err_errno(PH_ERR_USAGE, errno, "cannot read %s", f->name);
+	f->map = map;
+	f->size = (uint64_t)st.st_size;
+	return NULL;
+}
+
+static uint64_t table_checksum(const void *table, size_t n, struct sn_tail tail)
+{
+	XXH3_state_t *state = XXH3_createState();
+	uint64_t sum = 0;
+	tail.checksum = 0;
+	if (state) {
+		XXH3_64bits_reset(state);
+		XXH3_64bits_update(state, table, n);
+		XXH3_64bits_update(state, &tail, sizeof tail);
+		sum = XXH3_64bits_digest(state);
+	}
+	XXH3_freeState(state);
+	return sum;
+}
+
+/* The table, and where it begins. */
+static struct ph_err *read_table(struct sn_file *f, struct sn_row rows[SN_SECTIONS], uint64_t *ret_at)
+{
+	struct sn_head head;
+	struct sn_tail tail;
+	memcpy(&head, f->map, sizeof head);
+	memcpy(&tail, f->map + f->size - sizeof tail, sizeof tail);
+	if (!ph_snapshot_magic(head.magic, 8))
+		return ph_err_new(PH_ERR_USAGE, "%s is not a snapshot", f->name);
+	if (head.version != SNAPSHOT_VERSION)
+		return ph_err_new(PH_ERR_USAGE, "%s is a snapshot of version %u; this pyheap reads version %u", f->name,
+				  head.version, SNAPSHOT_VERSION);
+	if (memcmp(tail.magic, SNAPSHOT_END, 8))
+		return sn_damaged(f, "its end is missing");
+	if (tail.nsections != SN_SECTIONS || tail.version != SNAPSHOT_VERSION ||
+	    f->size < sizeof head + SN_SECTIONS * sizeof *rows + sizeof tail)
+		return sn_damaged(f, "its table of sections is not one");
+	*ret_at = f->size - sizeof tail - SN_SECTIONS * sizeof *rows;
+	memcpy(rows, f->map + *ret_at, SN_SECTIONS * sizeof *rows);
+	if (table_checksum(rows, SN_SECTIONS * sizeof *rows, tail) != tail.checksum)
+		return sn_damaged(f, "the checksum of its table is wrong");
+	if (tail.nobjects >= PH_GRAPH_MAX || tail.nedges > UINT64_MAX / 8)
+		return sn_damaged(f, "it has too many objects");
+	f->nobjects = tail.nobjects;
+	f->nedges = tail.nedges;
+	return NULL;
+}
+
+static struct ph_err *unpack(struct sn_file *f, const struct sn_row *row, struct sn_bytes *ret)
+{
+	void *bytes = ph_big_alloc(row->bytes);
+	if (!bytes)
+		return ph_err_nomem();
+	ret->at = bytes;
+	ret->bytes = row->bytes;
+	ret->owned = true;
+	size_t n = ZSTD_decompress(bytes, row->bytes, f->map + row->offset, row->stored);
+	return ZSTD_isError(n) || n != row->bytes ? sn_damaged(f, "a section cannot be unpacked") : NULL;
+}
+
+static struct ph_err *read_section(struct sn_file *f, const struct sn_row *row, uint64_t end, unsigned element,
+				   uint64_t *room, struct sn_bytes *ret)
+{
+	if (row->offset % 8 || row->offset > end || row->stored > end - row->offset || row->zstd > 1 ||
+	    (!row->zstd && row->bytes != row->stored) || row->bytes % element)
+		return sn_damaged(f, "a section is not where it should be");
+	if (row->bytes > *room)
+		return sn_damaged(f, "a section is larger than it can be");
+	*room -= row->bytes;
+	if (XXH3_64bits(f->map + row->offset, row->stored) != row->checksum)
+		return sn_damaged(f, "a checksum is wrong");
+	ret->n = row->bytes / element;
+	if (row->zstd)
+		return unpack(f, row, ret);
+	ret->at = f->map + row->offset;
+	ret->bytes = row->bytes;
+	return NULL;
+}
+
+struct ph_err *sn_file_open(const char *path, const char *name, struct sn_file *ret)
+{
+	static const unsigned elements[SN_SECTIONS] = {
+#define X(id, size, part) size,
+		SNAPSHOT_SECTIONS(X)
+#undef X
+	};
+	struct sn_row rows[SN_SECTIONS];
+	uint64_t end = 0;
+	*ret = (struct sn_file){ .name = name };
+	struct ph_err *err = map_file(path, ret);
+	if (!err)
+		err = read_table(ret, rows, &end);
+	uint64_t room = ret->size * UNPACKED_TIMES + UNPACKED_MORE;
+	for (int i = 0; !err && i < SN_SECTIONS; i++)
+		err = read_section(ret, &rows[i], end, elements[i], &room, &ret->sections[i]);
+	if (err)
+		sn_file_close(ret);
+	return err;
+}
+
+void sn_file_close(struct sn_file *f)
+{
+	for (int i = 0; i < SN_SECTIONS; i++)
+		if (f->sections[i].owned)
+			ph_big_free((void *)f->sections[i].at, f->sections[i].bytes);
+	if (f->map)
+		munmap((void *)f->map, f->size);
+	*f = (struct sn_file){ 0 };
+}

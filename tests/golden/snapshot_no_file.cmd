@@ -1,0 +1,1 @@
+pyheap snapshot 1

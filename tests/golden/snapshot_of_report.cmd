@@ -1,0 +1,1 @@
+pyheap snapshot in/old.json -o $OUT/x
