@@ -154,6 +154,61 @@ struct ph_err *ph_path_groups_find(const struct ph_reach *r, const struct ph_dom
 				   struct ph_path_groups **ret);
 void ph_path_groups_free(struct ph_path_groups *p);
 
+/* ---- the heaviest objects ------------------------------------------------------------ */
+
+struct ph_heavy {
+	uint32_t node;
+	uint64_t objects;         /* that it dominates, itself included */
+	uint64_t retained_bytes;
+};
+/* None is dominated by another; with `other` they make up all that was asked about. */
+struct ph_heaviest {
+	struct ph_heavy *rows;    /* by retained_bytes, biggest first */
+	uint32_t n;
+	uint64_t other_objects, other_bytes;
+};
+/* What object `of` immediately dominates, or of the heap (0) its top; unless plain, where
+ * things hang (modules, classes, their namespaces) is passed over, and so is an object that
+ * retains hardly more than another one in it; small ones are left to `other`. */
+struct ph_err *ph_heaviest_find(const struct ph_graph *g, const struct ph_dominators *d, uint32_t of, bool plain,
+				struct ph_heaviest **ret);
+void ph_heaviest_free(struct ph_heaviest *h);
+
+/* ---- suspects ---------------------------------------------------------------------- */
+
+#define PH_SUSPECTS 3
+/* What retains a fair share of the heap: one of the heaviest objects, or all garbage. */
+struct ph_suspect {
+	uint32_t node;          /* 0: garbage */
+	uint64_t objects, retained_bytes;
+	uint32_t mostly;        /* of what it immediately dominates, the type that retains most, … */
+	uint64_t mostly_count;  /* … and how many these are; 0: nothing */
+	struct ph_path path;    /* the best one to it */
+};
+struct ph_suspects {
+	struct ph_suspect rows[PH_SUSPECTS]; /* [n] biggest first */
+	uint32_t n;
+};
+/* To be freed with ph_suspects_deinit(), also after an error. */
+struct ph_err *ph_suspects_find(const struct ph_graph *g, const struct ph_dominators *d, struct ph_suspects *ret);
+void ph_suspects_deinit(struct ph_suspects *s);
+
+/* ---- referrers --------------------------------------------------------------------- */
+
+/* Who refers to an object, by address; one row a reference. */
+struct ph_referrer {
+	uint32_t node;
+	uint32_t owner;       /* of which node is the namespace; 0 = it is none */
+	uint64_t edge;        /* of node's, */
+	uint64_t owner_edge;  /* and of owner's that leads to node */
+};
+struct ph_referrers {
+	struct ph_referrer *rows;
+	uint64_t n;
+};
+struct ph_err *ph_referrers_find(const struct ph_graph *g, uint32_t node, struct ph_referrers **ret);
+void ph_referrers_free(struct ph_referrers *r);
+
 /* ---- holdings: what hangs on which name ------------------------------------------- */
 
 /* All objects by the path that leads to them, up to the first place in a container: what

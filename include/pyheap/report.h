@@ -88,18 +88,22 @@ char *ph_report_meta_text(const struct ph_report_meta *meta);
 struct ph_err *ph_report_meta_read(const char *text, struct ph_notes *notes, struct ph_report_meta *ret,
 				   json_t **ret_doc);
 
-/* All documents: a new reference, NULL when memory is out. */
-json_t *ph_report_top(const struct ph_report_meta *meta, const struct ph_graph *g,
-		      const struct ph_histogram *h);
-
-json_t *ph_report_holdings(const struct ph_report_meta *meta, const struct ph_graph *g,
-			   const struct ph_holdings *h);
-
 /* How a key that is a value (not a name) is shown. */
 struct ph_report_keys {
 	bool shown;          /* as it is; else as a hash … */
 	uint8_t secret[16];  /* … under this key */
 };
+
+/* All documents: a new reference, NULL when memory is out. */
+json_t *ph_report_top(const struct ph_report_meta *meta, const struct ph_graph *g,
+		      const struct ph_histogram *h);
+
+/* What stands at the end of `top` and its like: findings in words. */
+bool ph_report_add_suspects(json_t *doc, const struct ph_report_meta *meta, const struct ph_graph *g,
+			    const struct ph_suspects *suspects, const struct ph_report_keys *keys);
+json_t *ph_report_holdings(const struct ph_report_meta *meta, const struct ph_graph *g,
+			   const struct ph_holdings *h);
+
 /* Puts the hash in a label's place, unless it may be shown. keys: struct ph_report_keys. */
 void ph_report_hide(const void *keys, struct ph_label *label);
 
@@ -119,6 +123,29 @@ struct ph_report_why {
 };
 json_t *ph_report_why(const struct ph_report_meta *meta, const struct ph_graph *g,
 		      const struct ph_report_why *why, const struct ph_report_keys *keys);
+
+/* The heaviest objects of the heap, or of what one object dominates. */
+struct ph_report_dominators {
+	uint32_t of;              /* 0: of the heap */
+	const char *by;           /* "type", "module", "package"; NULL: one by one */
+	const struct ph_heaviest *heaviest;
+	const struct ph_dominators *dominators;
+	const struct ph_reach *reach;
+};
+json_t *ph_report_dominators(const struct ph_report_meta *meta, const struct ph_graph *g,
+			     const struct ph_report_dominators *what, const struct ph_report_keys *keys);
+
+/* All about one object. */
+struct ph_report_explain {
+	uint32_t node;
+	const struct ph_path *path;        /* the best one; n = 0: none */
+	const struct ph_dominators *dominators;
+	struct ph_excess *excess;
+	const struct ph_referrers *referrers;
+	uint64_t limit;                    /* references listed of each direction; 0 = all */
+};
+json_t *ph_report_explain(const struct ph_report_meta *meta, const struct ph_graph *g,
+			  const struct ph_report_explain *what, const struct ph_report_keys *keys);
 
 /* Without rows: those are streamed. */
 json_t *ph_report_objects(const struct ph_report_meta *meta, const struct ph_graph *g);

@@ -35,6 +35,9 @@ uint8_t *ph_path_marks(const struct ph_graph *g)
 		else if (form == PH_FORM_TYPE)
 			mark_namespace(g, marks, node, MARK_CLASS_DICT);
 	}
+	for (uint32_t i = 0; marks && i < g->nroots; i++)
+		if (g->roots[i].kind == PH_ROOT_INTERP && g->types[g->type[g->roots[i].node]].cls == PH_TYPE_DICT)
+			marks[g->roots[i].node] |= MARK_INTERPRETER;
 	return marks;
 }
 

@@ -13,9 +13,10 @@
 #define NOT_REACHED 0xff
 #define PENDING 0x80        /* a penalty that may still become less */
 
-/* Marks of nodes: the namespace of a module, of a class. */
+/* Marks of nodes: the namespace of a module, of a class; a dict of the interpreter's. */
 #define MARK_MODULE_DICT 1
 #define MARK_CLASS_DICT 2
+#define MARK_INTERPRETER 4
 /* An owner's namespace is in the edge labelled DICT. [g->n] bytes, NULL = out of memory. */
 uint8_t *ph_path_marks(const struct ph_graph *g);
 unsigned ph_edge_penalty(const struct ph_graph *g, const uint8_t *marks, uint32_t from, uint32_t edge);

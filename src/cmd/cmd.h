@@ -150,6 +150,9 @@ void ph_session_close(struct ph_session *s);
 /* Who holds the objects from outside the graph; to be freed with ph_excess_free(), also
  * after an error. */
 struct ph_err *ph_cmd_roots(const struct ph_session *s, struct ph_excess **ret);
+/* The object at 0xADDRESS. Error 2: there is none, but perhaps around there. */
+struct ph_err *ph_cmd_find_address(const struct ph_graph *g, const char *text, uint32_t *ret);
+struct ph_err *ph_cmd_no_such(const char *what);
 /* How keys that are values are shown in this run's report. */
 void ph_cmd_keys(const struct ph_session *s, const struct ph_run *run, struct ph_report_keys *ret);
 /* The script's name (or "-c", "-m NAME") of an interpreter's command line; owned

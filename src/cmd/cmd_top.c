@@ -2,7 +2,22 @@
 /* pyheap top: objects by type. */
 #include "cmd.h"
 
-static struct ph_err *by_type(struct ph_session *s, const struct ph_dominators *d, json_t **ret)
+static struct ph_err *add_suspects(struct ph_session *s, const struct ph_run *run, const struct ph_dominators *d,
+				   json_t *doc)
+{
+	struct ph_suspects suspects;
+	struct ph_report_keys keys;
+	ph_messages_phase(run->messages, "finding suspects");
+	struct ph_err *err = ph_suspects_find(s->graph, d, &suspects);
+	ph_cmd_keys(s, run, &keys);
+	if (!err && !ph_report_add_suspects(doc, &s->meta, s->graph, &suspects, &keys))
+		err = ph_err_nomem();
+	ph_suspects_deinit(&suspects);
+	return err;
+}
+
+static struct ph_err *by_type(struct ph_session *s, const struct ph_run *run, const struct ph_dominators *d,
+			      json_t **ret)
 {
 	struct ph_histogram *h;
 	struct ph_err *err = ph_histogram_compute(s->graph, d, &h);
@@ -10,7 +25,12 @@ static struct ph_err *by_type(struct ph_session *s, const struct ph_dominators *
 		return err;
 	*ret = ph_report_top(&s->meta, s->graph, h);
 	ph_histogram_free(h);
-	return *ret ? NULL : ph_err_nomem();
+	if (!*ret)
+		return ph_err_nomem();
+	err = d ? add_suspects(s, run, d, *ret) : NULL;
+	if (err)
+		json_decref(*ret);
+	return err;
 }
 
 static struct ph_err *by_path(struct ph_session *s, const struct ph_dominators *d, json_t **ret)
@@ -45,7 +65,7 @@ struct ph_err *ph_top_document(struct ph_session *s, const struct ph_run *run, j
 	}
 	if (!err) {
 		ph_messages_phase(run->messages, "counting");
-		err = is_by_path(run->opt) ? by_path(s, d, ret) : by_type(s, d, ret);
+		err = is_by_path(run->opt) ? by_path(s, d, ret) : by_type(s, run, d, ret);
 	}
 	ph_dominators_free(d);
 	return err;
@@ -68,7 +88,7 @@ const struct ph_cmd ph_cmd_top = {
 		"to them, up to the first place in a container (SIZE: shallow and uncounted).\n"
 		"Sort keys: retained (default), size (default with --by path), shallow, count, type.\n",
 	.takes = PH_TAKES_ALWAYS | PH_TAKES_OUTPUT | PH_TAKES_TARGET | PH_TAKES(LIMIT) | PH_TAKES(SORT) |
-		 PH_TAKES(MIN_SIZE) | PH_TAKES(NO_RETAINED) | PH_TAKES(BY),
+		 PH_TAKES(MIN_SIZE) | PH_TAKES(NO_RETAINED) | PH_TAKES(BY) | PH_TAKES(VALUES),
 	.min_args = 1,
 	.max_args = 1,
 	.text_limit = 20,

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* pyheap why: the references that keep an object, or all of a type, alive. */
-#include <errno.h>
 #include "cmd.h"
 
 #define PATHS 3       /* to one object, without -n */
@@ -11,21 +10,6 @@ struct what {
 	uint32_t node;
 	char *type; /* owned */
 };
-
-static struct ph_err *no_such(const char *what)
-{
-	return ph_err_hint(ph_err_new(PH_ERR_USAGE, "there is no object %s", what),
-			   "WHAT is an address as `pyheap objects` prints it, a type as `pyheap top` does, or TYPE[n]");
-}
-
-static struct ph_err *find_address(const struct ph_graph *g, const char *text, uint32_t *ret)
-{
-	char *end;
-	errno = 0;
-	unsigned long long address = strtoull(text, &end, 16);
-	*ret = *end || errno ? 0 : ph_graph_find(g, address);
-	return *ret ? NULL : no_such(text);
-}
 
 /* The n-th instance in the order of addresses, from 0 on. */
 static uint32_t find_instance(const struct ph_graph *g, const char *type, uint64_t n)
@@ -39,7 +23,7 @@ static uint32_t find_instance(const struct ph_graph *g, const char *type, uint64
 static struct ph_err *find_what(const struct ph_graph *g, const char *text, struct what *ret)
 {
 	if (!strncmp(text, "0x", 2))
-		return find_address(g, text, &ret->node);
+		return ph_cmd_find_address(g, text, &ret->node);
 	ret->type = strdup(text);
 	if (!ret->type)
 		return ph_err_nomem();
@@ -48,9 +32,9 @@ static struct ph_err *find_what(const struct ph_graph *g, const char *text, stru
 	if (bracket && end != bracket + 1 && !strcmp(end, "]")) {
 		*bracket = '\0';
 		ret->node = find_instance(g, ret->type, n);
-		return ret->node ? NULL : no_such(text);
+		return ret->node ? NULL : ph_cmd_no_such(text);
 	}
-	return find_instance(g, ret->type, 0) ? NULL : no_such(text);
+	return find_instance(g, ret->type, 0) ? NULL : ph_cmd_no_such(text);
 }
 
 /* The paths of one object as groups of one. */

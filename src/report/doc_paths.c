@@ -86,3 +86,43 @@ json_t *ph_json_steps(const struct ph_graph *g, const struct ph_path *p, const s
 	ph_vec_free(&steps);
 	return ret;
 }
+
+json_t *ph_json_reading(const json_t *steps)
+{
+	struct PH_VEC(char) text = { 0 };
+	for (size_t i = 0; i < json_array_size(steps); i++) {
+		const char *via = ph_json_string(json_array_get(steps, i), "via");
+		bool word = *via != '.' && *via != '[';
+		size_t n = strlen(via);
+		if (!PH_VEC_RESERVE(&text, n + 3))
+			break;
+		if (word && i)
+			text.items[text.n++] = ' ';
+		memcpy(text.items + text.n, via, n);
+		text.n += n;
+	}
+	bool ok = PH_VEC_PUSH(&text, '\0');
+	json_t *ret = ok ? ph_json_text(text.items) : NULL;
+	ph_vec_free(&text);
+	return ret;
+}
+
+json_t *ph_json_path(const struct ph_graph *g, const struct ph_path *p, struct ph_excess *e,
+		     const struct ph_report_keys *keys)
+{
+	if (!p->n)
+		return json_null();
+	json_t *steps = ph_json_steps(g, p, keys, false), *reading = steps ? ph_json_reading(steps) : NULL;
+	json_decref(steps);
+	return json_pack("{s:o, s:o}", "root", ph_json_root(g, p, e), "reading", reading);
+}
+
+json_t *ph_json_via(const struct ph_graph *g, uint32_t node, uint64_t edge, const struct ph_report_keys *keys)
+{
+	uint32_t nodes[2] = { node, g->edges[g->edge_start[node] + edge] & PH_EDGE_ID };
+	const struct ph_path p = { .nodes = nodes, .edges = &edge, .n = 2 };
+	json_t *steps = ph_json_steps(g, &p, keys, false);
+	json_t *via = json_incref(json_object_get(json_array_get(steps, 0), "via"));
+	json_decref(steps);
+	return via;
+}

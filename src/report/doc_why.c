@@ -7,32 +7,11 @@ static json_t *retained(const struct ph_report_why *why, uint64_t bytes)
 	return why->dominators ? ph_json_u64(bytes) : json_null();
 }
 
-/* All steps in one: what CSV has of a path. */
-static json_t *make_reading(const json_t *steps)
-{
-	struct PH_VEC(char) text = { 0 };
-	for (size_t i = 0; i < json_array_size(steps); i++) {
-		const char *via = ph_json_string(json_array_get(steps, i), "via");
-		bool word = *via != '.' && *via != '[';
-		size_t n = strlen(via);
-		if (!PH_VEC_RESERVE(&text, n + 3))
-			break;
-		if (word && i)
-			text.items[text.n++] = ' ';
-		memcpy(text.items + text.n, via, n);
-		text.n += n;
-	}
-	bool ok = PH_VEC_PUSH(&text, '\0');
-	json_t *ret = ok ? ph_json_text(text.items) : NULL;
-	ph_vec_free(&text);
-	return ret;
-}
-
 static json_t *make_path(const struct ph_graph *g, const struct ph_report_why *why,
 			 const struct ph_path_group *group, const struct ph_report_keys *keys)
 {
 	json_t *steps = ph_json_steps(g, &group->path, keys, !why->node);
-	json_t *reading = make_reading(steps);
+	json_t *reading = ph_json_reading(steps);
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "root", ph_json_root(g, &group->path, why->excess),
 			 "count", ph_json_u64(group->count), "retained_bytes", retained(why, group->retained_bytes),
 			 "length", ph_json_u64(group->path.n - 1), "reading", reading, "steps", steps);

@@ -216,7 +216,7 @@ static json_t *make_refs(const struct ph_graph *g, uint32_t node, bool owned)
 	return ret;
 }
 
-static json_t *make_generation(const struct ph_report_meta *meta, const struct ph_graph *g, uint32_t node)
+json_t *ph_json_generation(const struct ph_report_meta *meta, const struct ph_graph *g, uint32_t node)
 {
 	int generation = ph_graph_generation(g, node);
 	if (!(g->flags[node] & PH_NODE_TRACKED) || meta->free_threaded)
@@ -234,7 +234,7 @@ json_t *ph_report_object(const struct ph_report_meta *meta, const struct ph_grap
 				"shallow_bytes", ph_json_u64(ph_graph_shallow(g, node)),
 				"uncounted_bytes", ph_json_u64(ph_graph_uncounted(g, node)), "refcount",
 				flags & PH_NODE_IMMORTAL ? json_null() : ph_json_u64(g->refcount[node]),
-				"generation", make_generation(meta, g, node),
+				"generation", ph_json_generation(meta, g, node),
 				"tracked", !!(flags & PH_NODE_TRACKED),
 				"size_exact", !!(flags & PH_NODE_SIZE_EXACT),
 				"refs_exact", !!(flags & PH_NODE_REFS_EXACT));

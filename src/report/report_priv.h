@@ -30,6 +30,16 @@ json_t *ph_json_root(const struct ph_graph *g, const struct ph_path *p, struct p
 /* Its steps; folded: places in containers and keys that are values are left out. */
 json_t *ph_json_steps(const struct ph_graph *g, const struct ph_path *p, const struct ph_report_keys *keys,
 		      bool folded);
+/* All steps' via in one string. */
+json_t *ph_json_reading(const json_t *steps);
+/* {root, reading} of a path, or null when it has none; e may be NULL. */
+json_t *ph_json_path(const struct ph_graph *g, const struct ph_path *p, struct ph_excess *e,
+		     const struct ph_report_keys *keys);
+/* One reference of an object, as `why` would write it; NULL = out of memory. */
+json_t *ph_json_via(const struct ph_graph *g, uint32_t node, uint64_t edge, const struct ph_report_keys *keys);
+json_t *ph_json_generation(const struct ph_report_meta *meta, const struct ph_graph *g, uint32_t node);
+json_t *ph_json_suspects(const struct ph_report_meta *meta, const struct ph_graph *g, const struct ph_suspects *s,
+			 const struct ph_report_keys *keys);
 /* The name of an object, or null. */
 json_t *ph_json_name(const struct ph_graph *g, uint32_t node);
 uint64_t ph_hash_keyed(const uint8_t secret[16], const void *bytes, size_t n);
@@ -72,6 +82,8 @@ void ph_text_holdings(struct ph_render *r);
 void ph_text_cycles(struct ph_render *r);
 void ph_text_diff(struct ph_render *r);
 void ph_text_why(struct ph_render *r);
+void ph_text_dominators(struct ph_render *r);
+void ph_text_explain(struct ph_render *r);
 void ph_text_objects_begin(struct ph_render *r);
 void ph_text_objects_row(struct ph_render *r, const json_t *row);
 
@@ -100,6 +112,10 @@ void ph_text_put(struct ph_render *r, const char *s);
 void ph_text_run(struct ph_render *r, const json_t *run, const char *prefix);
 /* Coverage and notes in plain words. */
 void ph_text_notes(struct ph_render *r);
+/* "module app .cache['users']" of {root, reading}; cut to max. */
+void ph_text_path(const json_t *path, char *buf, size_t max);
+/* Findings in words, and the commands that show more. */
+void ph_text_suspects(struct ph_render *r, const json_t *suspects, const json_t *run);
 /* "1 object", "2,000 objects" */
 const char *ph_text_plural(char buf[PH_TEXT_NUMBER + 32], int64_t n, const char *one, const char *many);
 

@@ -127,6 +127,7 @@ void ph_text_top(struct ph_render *r)
 	ph_out_puts(r->out, "\n");
 	put_generations(r);
 	ph_text_notes(r);
+	ph_text_suspects(r, json_object_get(r->doc, "suspects"), json_object_get(r->doc, "run"));
 }
 
 /* ---- by path -------------------------------------------------------------------------- */

@@ -19,6 +19,12 @@ static const char *const objects_columns[] = {
 	"size_exact", "refs_exact", "refs", "owned", "excess", "held_by", NULL,
 };
 
+static const char *const dominators_columns[] = {
+	"retained_bytes", "objects", "shallow_bytes", "uncounted_bytes", "type", "address", "path.root.kind",
+	"path.root.name", "path.reading", NULL,
+};
+static const char *const groups_columns[] = { "retained_bytes", "objects", "count", "group", NULL };
+static const char *const explain_columns[] = { "relation", "via", "address", "type", "name", NULL };
 static const char *const why_columns[] = {
 	"count", "retained_bytes", "length", "root.kind", "root.name", "reading", NULL,
 };
@@ -46,6 +52,39 @@ static const struct ph_view views[] = {
 		.size = { "retained_bytes" },
 		.omitted = { "count" },
 		.columns = why_columns, .text_begin = ph_text_why,
+	},
+	{
+		.command = "dominators", .rows = "dominators", .unit = "dominators",
+		.sorts = { { "retained", { "retained_bytes" } }, { "shallow", { "shallow_bytes" } },
+			   { "objects", { "objects" } }, { "type", { NULL } } },
+		.size = { "retained_bytes" },
+		.omitted = { "objects", "retained_bytes" },
+		.columns = dominators_columns, .text_begin = ph_text_dominators,
+	},
+	{
+		.command = "dominators", .by = "type", .rows = "groups", .unit = "groups",
+		.sorts = { { "retained", { "retained_bytes" } }, { "count", { "count" } }, { "objects", { "objects" } } },
+		.size = { "retained_bytes" },
+		.omitted = { "objects", "retained_bytes" },
+		.columns = groups_columns, .text_begin = ph_text_dominators,
+	},
+	{
+		.command = "dominators", .by = "module", .rows = "groups", .unit = "groups",
+		.sorts = { { "retained", { "retained_bytes" } }, { "count", { "count" } }, { "objects", { "objects" } } },
+		.size = { "retained_bytes" },
+		.omitted = { "objects", "retained_bytes" },
+		.columns = groups_columns, .text_begin = ph_text_dominators,
+	},
+	{
+		.command = "dominators", .by = "package", .rows = "groups", .unit = "groups",
+		.sorts = { { "retained", { "retained_bytes" } }, { "count", { "count" } }, { "objects", { "objects" } } },
+		.size = { "retained_bytes" },
+		.omitted = { "objects", "retained_bytes" },
+		.columns = groups_columns, .text_begin = ph_text_dominators,
+	},
+	{
+		.command = "explain", .rows = "references", .unit = "references",
+		.columns = explain_columns, .text_begin = ph_text_explain,
 	},
 	{
 		.command = "cycles", .rows = "cycles", .unit = "cycles",

@@ -1,0 +1,1 @@
+pyheap dominators in/dominators.json --by path

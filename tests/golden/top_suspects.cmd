@@ -1,0 +1,1 @@
+pyheap top in/suspects.json
