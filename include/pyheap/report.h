@@ -101,6 +101,8 @@ json_t *ph_report_top(const struct ph_report_meta *meta, const struct ph_graph *
 /* What stands at the end of `top` and its like: findings in words. */
 bool ph_report_add_suspects(json_t *doc, const struct ph_report_meta *meta, const struct ph_graph *g,
 			    const struct ph_suspects *suspects, const struct ph_report_keys *keys);
+/* These alone as text: of a document's `suspects`, whose run is `run`. */
+void ph_render_suspects(struct ph_out *out, bool bytes, const json_t *suspects, const json_t *run);
 json_t *ph_report_holdings(const struct ph_report_meta *meta, const struct ph_graph *g,
 			   const struct ph_holdings *h);
 

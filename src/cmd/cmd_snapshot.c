@@ -76,6 +76,24 @@ static struct ph_err *save(struct ph_session *s, const struct ph_run *run, struc
 	return err;
 }
 
+/* What `top` would say of it, on standard output; the document is thrown away. */
+static struct ph_err *tell_suspects(struct ph_session *s, const struct ph_run *run)
+{
+	json_t *doc = NULL;
+	struct ph_out *out;
+	struct ph_err *err = ph_out_open(NULL, false, &out);
+	if (err)
+		return err;
+	err = ph_top_document(s, run, &doc);
+	if (!err)
+		ph_render_suspects(out, run->opt->bytes, json_object_get(doc, "suspects"), json_object_get(doc, "run"));
+	json_decref(doc);
+	struct ph_err *closing = ph_out_close(out, true);
+	if (err)
+		ph_err_free(closing);
+	return err ? err : closing;
+}
+
 static struct ph_err *read_and_save(const struct ph_run *run, struct ph_out *out)
 {
 	struct ph_source source;
@@ -90,6 +108,8 @@ static struct ph_err *read_and_save(const struct ph_run *run, struct ph_out *out
 		err = ph_session_open(&source, run, &s);
 	if (!err) {
 		err = save(&s, run, out);
+		if (!err && !run->opt->quiet && strcmp(run->opt->output, "-"))
+			err = tell_suspects(&s, run);
 		ph_session_close(&s);
 	}
 	ph_source_close(&source);
@@ -124,7 +144,8 @@ const struct ph_cmd ph_cmd_snapshot = {
 	.details =
 		"Writes FILE (-o), which every command takes for TARGET. It holds types, sizes and\n"
 		"references, names of attributes, variables, functions and files, and no values: of\n"
-		"dictionary keys that are values only hashes, unless --values is given.\n",
+		"dictionary keys that are values only hashes, unless --values is given.\n"
+		"Ends with what retains most of it, as top does (-q: without).\n",
 	.takes = PH_TAKES_ALWAYS | PH_TAKES_TARGET | PH_TAKES(OUTPUT) | PH_TAKES(FORCE) | PH_TAKES(COMPRESS) |
 		 PH_TAKES(VALUES) | PH_TAKES(BYTES) | PH_TAKES(QUIET),
 	.min_args = 1,

@@ -229,6 +229,64 @@ static json_t *make_runs(const struct inputs *in, bool *complete)
 	return runs;
 }
 
+/* ---- suspects --------------------------------------------------------------------- */
+
+#define SUSPECTS 3
+#define SUSPECT_SHARE 10 /* at least a tenth of what grew */
+
+static int64_t grown(const json_t *row)
+{
+	int64_t size = ph_add_i64(ph_json_int(row, "delta.shallow_bytes"), ph_json_int(row, "delta.uncounted_bytes"));
+	int64_t retained = ph_json_int(row, "delta.retained_bytes");
+	return retained > size ? retained : size;
+}
+
+/* Where a type's objects hang: what the last report says of it. */
+static const json_t *path_of(const struct inputs *in, const char *type)
+{
+	const json_t *suspects = json_object_get(in->docs[in->n - 1], "suspects");
+	for (size_t i = 0; i < json_array_size(suspects); i++) {
+		const json_t *s = json_array_get(suspects, i);
+		if (!strcmp(ph_json_string(s, "mostly.type"), type) || !strcmp(ph_json_string(s, "type"), type))
+			return json_object_get(s, "path");
+	}
+	return NULL;
+}
+
+static json_t *make_suspect(const struct inputs *in, const json_t *row)
+{
+	const json_t *path = path_of(in, ph_json_string(row, "type"));
+	json_t *where = json_incref(json_object_get(row, "path"));
+	if (!where && json_is_object(path)) {
+		char text[1024];
+		ph_text_path(path, text, sizeof text);
+		where = ph_json_text(text);
+	}
+	return json_pack("{s:O, s:o, s:I, s:I, s:b}", "type", json_object_get(row, "type"), "path",
+			 where ? where : json_null(), "count", ph_json_int(row, "delta.count"), "bytes", grown(row),
+			 "grew_every_step", json_is_true(json_object_get(row, "grew_every_step")));
+}
+
+/* Of the rows in their order those that became more and matter: of types those of the
+ * program, or the first one. */
+static json_t *make_suspects(const struct inputs *in, const json_t *rows, const json_t *totals)
+{
+	int64_t growth = ph_add_i64(ph_json_int(totals, "delta.shallow_bytes"),
+				    ph_json_int(totals, "delta.uncounted_bytes"));
+	json_t *ret = json_array();
+	for (size_t i = 0; ret && growth > 0 && i < json_array_size(rows) && json_array_size(ret) < SUSPECTS; i++) {
+		const json_t *row = json_array_get(rows, i);
+		bool own = by_path(in) || strchr(ph_json_string(row, "type"), '.');
+		if (ph_json_int(row, "delta.count") <= 0 || grown(row) < growth / SUSPECT_SHARE || (i && !own))
+			continue;
+		if (json_array_append_new(ret, make_suspect(in, row)) < 0) {
+			json_decref(ret);
+			return NULL;
+		}
+	}
+	return ret;
+}
+
 static json_t *make_document(const struct inputs *in, const struct ph_diff *d,
 			     const struct ph_thresholds *limits)
 {
@@ -239,6 +297,7 @@ static json_t *make_document(const struct inputs *in, const struct ph_diff *d,
 				"runs", runs, "complete", complete, "totals", totals);
 	bool ok = doc && (!by_path(in) || ph_document_put(doc, "by", json_string("path"))) &&
 		  ph_document_put(doc, in->rows, make_rows(in, d)) &&
+		  ph_document_put(doc, "suspects", make_suspects(in, json_object_get(doc, in->rows), totals)) &&
 		  ph_document_put(doc, "verdict", json_string(json_array_size(exceeded) ? "exceeded" : "ok")) &&
 		  ph_document_put(doc, "exceeded", json_incref(exceeded));
 	json_decref(exceeded);

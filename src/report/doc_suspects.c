@@ -89,3 +89,9 @@ void ph_text_suspects(struct ph_render *r, const json_t *suspects, const json_t 
 		put_suspect(r, json_array_get(suspects, i), target);
 	}
 }
+
+void ph_render_suspects(struct ph_out *out, bool bytes, const json_t *suspects, const json_t *run)
+{
+	struct ph_render r = { .out = out, .bytes = bytes };
+	ph_text_suspects(&r, suspects, run);
+}

@@ -133,6 +133,29 @@ static void put_rows(struct ph_render *r, const json_t *rows)
 		ph_out_puts(r->out, "STAYED: objects that the first does not have, and all later ones do\n");
 }
 
+/* "1. app.Item: 2,000 more, 368.8 KiB more in each step, on module app .store.rows" */
+static void put_suspects(struct ph_render *r)
+{
+	const json_t *suspects = json_object_get(r->doc, "suspects");
+	size_t n = json_array_size(suspects);
+	for (size_t i = 0; i < n; i++) {
+		const json_t *s = json_array_get(suspects, i);
+		char count[PH_TEXT_NUMBER];
+		const char *path = ph_json_string(s, "path");
+		ph_out_printf(r->out, "%s%zu. ", i ? "" : n > 1 ? "\nSuspects:\n" : "\nSuspect:\n", i + 1);
+		ph_text_style(r, PH_BOLD);
+		ph_text_put(r, ph_json_string(s, "type"));
+		ph_text_style(r, PH_PLAIN);
+		ph_out_printf(r->out, ": %s more, ", ph_text_count(count, ph_json_int(s, "count"), false));
+		put_size(r, ph_json_int(s, "bytes"), false);
+		ph_out_puts(r->out, json_is_true(json_object_get(s, "grew_every_step")) ? " more, in each step" : " more");
+		if (*path)
+			ph_out_puts(r->out, ", on "), ph_text_put(r, path);
+		ph_out_puts(r->out, "\n   pyheap why TARGET "), ph_text_put(r, ph_json_string(s, "type"));
+		ph_out_puts(r->out, "\n");
+	}
+}
+
 void ph_text_diff(struct ph_render *r)
 {
 	const json_t *runs = json_object_get(r->doc, "runs"), *exceeded = json_object_get(r->doc, "exceeded");
@@ -155,4 +178,5 @@ void ph_text_diff(struct ph_render *r)
 	}
 	if (json_is_false(json_object_get(r->doc, "complete")))
 		ph_out_puts(r->out, "\nIncomplete: in one of the inputs something could not be read.\n");
+	put_suspects(r);
 }
