@@ -193,6 +193,34 @@ struct ph_suspects {
 struct ph_err *ph_suspects_find(const struct ph_graph *g, const struct ph_dominators *d, struct ph_suspects *ret);
 void ph_suspects_deinit(struct ph_suspects *s);
 
+/* ---- threads and tasks ---------------------------------------------------------------- */
+
+/* What goes away with what frames hold: objects that another one of the same frame, or
+ * thread, dominates are counted with that. */
+struct ph_stacks {
+	uint64_t *threads;    /* [g->nthreads] bytes */
+	uint64_t *frames;     /* [g->nframes] bytes */
+};
+#define PH_TASK_DEPTH 16
+/* Tasks of asyncio that wait at the same place. */
+struct ph_task_group {
+	uint32_t example;     /* the lowest one of them */
+	uint32_t chain[PH_TASK_DEPTH]; /* [depth] its coroutine, what that awaits, … */
+	uint32_t depth;
+	uint32_t awaited;     /* what the last one of these awaits; 0 = nothing, not known */
+	uint64_t count;
+	uint64_t retained_bytes; /* sum over the tasks */
+};
+struct ph_stacks_result {
+	struct ph_stacks stacks;
+	struct ph_task_group *tasks; /* [ntasks] by count, then retained_bytes */
+	uint32_t ntasks;
+	uint64_t coroutines, in_tasks; /* coroutine objects; those that tasks wait in */
+};
+struct ph_err *ph_stacks_compute(const struct ph_graph *g, const struct ph_dominators *d,
+				 struct ph_stacks_result **ret);
+void ph_stacks_free(struct ph_stacks_result *s);
+
 /* ---- referrers --------------------------------------------------------------------- */
 
 /* Who refers to an object, by address; one row a reference. */

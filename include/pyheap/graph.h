@@ -69,6 +69,7 @@ struct ph_graph_thread {
 	uint64_t id, native_id; /* threading.get_ident(), get_native_id(); 0 = not known */
 	uint32_t interp;        /* index of its interpreter */
 	bool holds_gil;
+	char *name;             /* threading.Thread's: a value; NULL = not known */
 	uint32_t frames, nframes; /* frames[frames .. frames + nframes), the innermost first */
 };
 

@@ -22,6 +22,8 @@ enum ph_type_form {
 	PH_FORM_FUNCTION,
 	PH_FORM_CELL,
 	PH_FORM_CODE,
+	PH_FORM_COROUTINE,      /* a generator or async generator, too */
+	PH_FORM_TASK,           /* of asyncio */
 	PH_FORMS
 };
 

@@ -149,6 +149,9 @@ struct ph_report_explain {
 json_t *ph_report_explain(const struct ph_report_meta *meta, const struct ph_graph *g,
 			  const struct ph_report_explain *what, const struct ph_report_keys *keys);
 
+json_t *ph_report_threads(const struct ph_report_meta *meta, const struct ph_graph *g, const struct ph_dominators *d,
+			  const struct ph_stacks_result *s, const struct ph_report_keys *keys);
+
 /* Without rows: those are streamed. */
 json_t *ph_report_objects(const struct ph_report_meta *meta, const struct ph_graph *g);
 json_t *ph_report_object(const struct ph_report_meta *meta, const struct ph_graph *g, uint32_t node,
@@ -207,6 +210,7 @@ struct ph_render {
 	bool bytes;      /* sizes as plain numbers */
 	bool header;     /* the line with what varies from run to run */
 	bool color;
+	uint64_t limit;  /* of what is listed within a row; 0 = all */
 	const char *more; /* how to see rows that were left out: "-n 0 lists all" */
 	/* private to the renderers */
 	const struct ph_view *view;

@@ -43,6 +43,7 @@ struct ph_err *ph_answer_open(const struct ph_run *run, struct ph_answer *ret)
 		.width = ph_out_width(ret->out),
 		.bytes = opt->bytes,
 		.header = !opt->no_header,
+		.limit = opt->limit.given ? opt->limit.n : run->cmd->text_limit,
 		.color = wants_color(opt, ret->out),
 		.more = opt->min_size.given ? "left out by --min-size or -n" : "-n 0 lists all",
 	};

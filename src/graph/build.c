@@ -317,12 +317,14 @@ struct ph_err *ph_graph_build(const struct ph_runtime *rt, struct ph_objects_opt
 		err = fill(b, g, n);
 	if (!err)
 		err = verify(b, g);
+	g->names = &build_names;
+	g->names_ctx = b;
+	if (!err)
+		err = build_thread_names(b, g);
 	if (err) {
 		ph_graph_free(g);
 		return err;
 	}
-	g->names = &build_names;
-	g->names_ctx = b;
 	*ret = g;
 	return NULL;
 }

@@ -34,8 +34,9 @@ static inline uint32_t build_target(const struct ph_build *b, ph_ref ref)
 	uint64_t linear = ph_mem_linear(b->os->mem, addr);
 	return linear == PH_NOWHERE || addr & 7 ? 0 : ph_index_id(&b->index, linear);
 }
-/* Named holders, threads and frames. */
+/* Named holders, threads and frames; the threads' own names, once there are labels. */
 struct ph_err *build_roots(const struct ph_build *b, struct ph_graph *g);
+struct ph_err *build_thread_names(const struct ph_build *b, struct ph_graph *g);
 extern const struct ph_graph_names build_names;
 void build_labels_free(struct ph_build *b);
 

@@ -63,7 +63,8 @@ uint32_t ph_graph_builder_type(struct ph_graph_builder *b, const char *name, enu
 {
 	static const struct { const char *name; uint8_t form; } forms[] = {
 		{ "type", PH_FORM_TYPE }, { "module", PH_FORM_MODULE }, { "function", PH_FORM_FUNCTION },
-		{ "cell", PH_FORM_CELL }, { "code", PH_FORM_CODE },
+		{ "cell", PH_FORM_CELL }, { "code", PH_FORM_CODE }, { "coroutine", PH_FORM_COROUTINE },
+		{ "_asyncio.Task", PH_FORM_TASK },
 	};
 	struct ph_graph_type type = { .name = strdup(name), .cls = (uint8_t)cls,
 				      .weakrefable = weakrefable,

@@ -54,6 +54,8 @@ void ph_graph_free(struct ph_graph *g)
 		free(g->frames[i].function);
 		free(g->frames[i].file);
 	}
+	for (uint32_t i = 0; i < g->nthreads; i++)
+		free(g->threads[i].name);
 	free(g->types);
 	free(g->roots);
 	free(g->frames);

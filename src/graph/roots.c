@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Named holders: locals of running frames, modules, what the interpreter's state holds. */
+#include <stdio.h>
 #include "build.h"
 
 struct root_list PH_VEC(struct ph_graph_root);
@@ -105,4 +106,67 @@ struct ph_err *build_roots(const struct ph_build *b, struct ph_graph *g)
 		free(list.items[i].name);
 	ph_vec_free(&list);
 	return ok ? NULL : ph_err_nomem();
+}
+
+/* ---- names of threads: threading._active[ident]._name ------------------------------------- */
+
+/* What a node holds under a name, in its namespace or without one; 0 = nothing. */
+static uint32_t member(const struct ph_graph *g, uint32_t node, const char *name)
+{
+	char key[64];
+	snprintf(key, sizeof key, "'%s'", name);
+	for (unsigned step = 0; node && step < 2; step++) {
+		uint32_t dict = 0;
+		uint64_t n;
+		const uint32_t *edges = ph_graph_edges(g, node, &n);
+		for (uint64_t e = 0; e < n; e++) {
+			struct ph_label label;
+			if (!ph_graph_label(g, node, e, &label))
+				continue;
+			if (!strcmp(label.name, label.kind == PH_LABEL_VALUE ? key : name) &&
+			    (label.kind == PH_LABEL_VALUE || label.kind == PH_LABEL_ATTR))
+				return edges[e] & PH_EDGE_ID;
+			if (label.kind == PH_LABEL_DICT)
+				dict = edges[e] & PH_EDGE_ID;
+		}
+		node = dict;
+	}
+	return 0;
+}
+
+static struct ph_err *name_thread(const struct ph_build *b, struct ph_graph *g, uint32_t thread, int64_t id)
+{
+	char name[128];
+	for (uint32_t i = 0; i < g->nthreads; i++) {
+		struct ph_graph_thread *t = &g->threads[i];
+		uint32_t node = t->id == (uint64_t)id && !t->name ? member(g, thread, "_name") : 0;
+		if (!node || !ph_py_str(b->rt, g->address[node], name, sizeof name))
+			continue;
+		t->name = strdup(name);
+		if (!t->name)
+			return ph_err_nomem();
+	}
+	return NULL;
+}
+
+#define MAX_ACTIVE 65536
+
+struct ph_err *build_thread_names(const struct ph_build *b, struct ph_graph *g)
+{
+	struct ph_err *err = NULL;
+	for (uint32_t i = 0; !err && i < g->nroots; i++) {
+		if (g->roots[i].kind != PH_ROOT_MODULE || strcmp(g->roots[i].name, "threading"))
+			continue;
+		uint32_t active = member(g, g->roots[i].node, "_active");
+		uint64_t n;
+		const uint32_t *edges = ph_graph_edges(g, active, &n);
+		for (uint64_t e = 0; active && !err && e < n && e < MAX_ACTIVE; e++) {
+			struct ph_label label;
+			int64_t id;
+			if (ph_graph_label(g, active, e, &label) && label.kind == PH_LABEL_VALUE &&
+			    ph_py_int(b->rt, label.key, &id))
+				err = name_thread(b, g, edges[e] & PH_EDGE_ID, id);
+		}
+	}
+	return err;
 }

@@ -256,14 +256,18 @@ static const struct ph_kind *plain_kind(struct ph_objects *os, const struct ph_t
 static uint8_t form_of(const struct ph_type *t)
 {
 	static const struct { const char *kind; uint8_t form; } forms[] = {
-		{ "module", PH_FORM_MODULE }, { "function", PH_FORM_FUNCTION }, { "cell", PH_FORM_CELL }, { "code", PH_FORM_CODE },
+		{ "module", PH_FORM_MODULE }, { "function", PH_FORM_FUNCTION }, { "cell", PH_FORM_CELL },
+		{ "code", PH_FORM_CODE }, { "coroutine", PH_FORM_COROUTINE }, { "generator", PH_FORM_COROUTINE },
+		{ "async_generator", PH_FORM_COROUTINE },
 	};
 	if (t->flags & TPFLAGS_TYPE_SUBCLASS)
 		return PH_FORM_TYPE;
 	for (size_t i = 0; t->kind && i < sizeof forms / sizeof *forms; i++)
 		if (!strcmp(t->kind->name, forms[i].kind))
 			return forms[i].form;
-	return PH_FORM_OTHER;
+	bool task = !strcmp(t->name, "_asyncio.Task") || !strcmp(t->name, "asyncio.tasks.Task") ||
+		    (t->base && t->base->form == PH_FORM_TASK);
+	return task ? PH_FORM_TASK : PH_FORM_OTHER;
 }
 
 static bool refs_plan(struct ph_objects *os, struct ph_type *t)

@@ -58,10 +58,13 @@ static void print_row(const struct ph_table *t, struct ph_render *r, char *const
 		      const size_t *widths)
 {
 	size_t at = 0;
-	for (unsigned c = 0; c < t->ncolumns; c++) {
-		bool last = c + 1 == t->ncolumns;
+	unsigned n = t->ncolumns;
+	while (n > 1 && !*cells[n - 1])
+		n--; /* no blanks at the end of a line */
+	for (unsigned c = 0; c < n; c++) {
+		bool last = c + 1 == n;
 		char *shortened ph_cleanup_free = NULL;
-		if (last && r->width && (size_t)r->width > at + 12)
+		if (c + 1 == t->ncolumns && r->width && (size_t)r->width > at + 12)
 			shortened = ph_text_shorten(cells[c], (size_t)r->width - at);
 		print_cell(r, shortened ? shortened : cells[c], widths[c], t->right & 1u << c, last);
 		at += widths[c] + GAP;

@@ -25,6 +25,10 @@ static const char *const dominators_columns[] = {
 };
 static const char *const groups_columns[] = { "retained_bytes", "objects", "count", "group", NULL };
 static const char *const explain_columns[] = { "relation", "via", "address", "type", "name", NULL };
+static const char *const threads_columns[] = {
+	"id", "native_id", "interpreter", "name", "holds_gil", "retained_bytes", "frames.0.function", "frames.0.file",
+	"frames.0.line", NULL,
+};
 static const char *const why_columns[] = {
 	"count", "retained_bytes", "length", "root.kind", "root.name", "reading", NULL,
 };
@@ -81,6 +85,12 @@ static const struct ph_view views[] = {
 		.size = { "retained_bytes" },
 		.omitted = { "objects", "retained_bytes" },
 		.columns = groups_columns, .text_begin = ph_text_dominators,
+	},
+	{
+		.command = "threads", .rows = "threads", .unit = "threads",
+		.sorts = { { "retained", { "retained_bytes" } } },
+		.size = { "retained_bytes" },
+		.columns = threads_columns, .text_begin = ph_text_threads,
 	},
 	{
 		.command = "explain", .rows = "references", .unit = "references",

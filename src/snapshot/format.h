@@ -71,7 +71,7 @@ struct sn_root {
 };
 struct sn_thread {
 	uint64_t id, native_id;
-	uint32_t interp, frames, nframes, holds_gil;
+	uint32_t interp, frames, nframes, holds_gil, name, unused;
 };
 struct sn_frame {
 	uint32_t function, file, line, code, object;

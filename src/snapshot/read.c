@@ -255,11 +255,14 @@ static struct ph_err *read_frames(struct reading *r)
 	}
 	for (uint64_t i = 0; i < nthreads; i++) {
 		const struct sn_thread *t = &ROWS(r, THREADS, sn_thread)[i];
-		if ((uint64_t)t->frames + t->nframes > n)
+		if ((uint64_t)t->frames + t->nframes > n || !is_string(r, t->name))
 			return damaged(r, "a thread is not possible");
 		g->threads[g->nthreads++] = (struct ph_graph_thread){
 			.id = t->id, .native_id = t->native_id, .interp = t->interp, .holds_gil = t->holds_gil,
+			.name = t->name ? strdup(string_at(r, t->name)) : NULL,
 			.frames = t->frames, .nframes = t->nframes };
+		if (t->name && !g->threads[i].name)
+			return ph_err_nomem();
 	}
 	return NULL;
 }

@@ -229,8 +229,9 @@ static struct ph_err *add_roots(struct writer *w)
 	sn_begin(w, SN_THREADS);
 	for (uint32_t i = 0; !err && i < g->nthreads; i++) {
 		const struct ph_graph_thread *t = &g->threads[i];
-		struct sn_thread row = { t->id, t->native_id, t->interp, t->frames, t->nframes, t->holds_gil };
-		err = sn_add(w, &row, sizeof row);
+		struct sn_thread row = { t->id, t->native_id, t->interp, t->frames, t->nframes, t->holds_gil, 0, 0 };
+		const char *name = t->name && !w->opt->hide ? t->name : "";
+		err = sn_string(w, name, &row.name) ? sn_add(w, &row, sizeof row) : ph_err_nomem();
 	}
 	return err ? err : sn_end(w);
 }

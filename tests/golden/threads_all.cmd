@@ -1,0 +1,1 @@
+pyheap threads in/threads.json -n 0 --no-header

@@ -1,0 +1,1 @@
+pyheap threads in/threads.json -f csv

@@ -1,0 +1,1 @@
+pyheap threads in/threads.json --json -n 1
