@@ -186,7 +186,7 @@ static void expand(struct alternatives *a, uint32_t part)
 	if (source && !elsewhere)
 		push(a, (struct part){ p.state, part, p.penalty, p.depth, true }, source->penalty);
 	/* that one module imports another says nothing about what is in the latter */
-	if (source && source->kind == PH_ROOT_MODULE && p.next != UINT32_MAX && !r->opt->plain)
+	if (source && source->kind == PH_ROOT_MODULE && !source->penalty && p.next != UINT32_MAX && !r->opt->plain)
 		return;
 	unsigned n = best_referrers(r, ph_state_node(r, p.state), referrers);
 	for (unsigned i = 0; i < n; i++) {

@@ -9,7 +9,7 @@
 
 /* ---- penalties ----------------------------------------------------------------- */
 
-#define PENALTY_MAX 14      /* more are this many */
+#define PENALTY_MAX 126     /* more are this many */
 #define NOT_REACHED 0xff
 #define PENDING 0x80        /* a penalty that may still become less */
 

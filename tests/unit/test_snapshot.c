@@ -40,7 +40,7 @@ static struct ph_graph *make_graph(void)
 	g->roots[0] = (struct ph_graph_root){ 2, PH_ROOT_LOCAL, true, 0, strdup("rows") };
 	g->roots[1] = (struct ph_graph_root){ 1, PH_ROOT_MODULE, false, UINT32_MAX, strdup("app") };
 	g->frames[0] = (struct ph_graph_frame){ strdup("handler"), strdup("/srv/app.py"), 12, 0, 3 };
-	g->threads[0] = (struct ph_graph_thread){ 4711, 42, 0, true, 0, 1 };
+	g->threads[0] = (struct ph_graph_thread){ .id = 4711, .native_id = 42, .holds_gil = true, .nframes = 1 };
 	g->weak[0] = (struct ph_graph_weak){ 2, 4 };
 	g->nroots = 2;
 	g->nframes = g->nthreads = g->nweak = 1;
