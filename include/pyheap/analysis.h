@@ -91,8 +91,9 @@ void ph_cycles_free(struct ph_cycles *c);
  * hold no count, and roots that are not named (static types, immortal, C). */
 struct ph_reach_options {
 	bool plain;                    /* nothing has a penalty: the fewest references */
-	const char *const *through;    /* [nthrough] patterns (fnmatch): a path must match each of one … */
-	const char *const *avoid;      /* [navoid] … and none of these: types, labels and roots */
+	const char *const *through;    /* [nthrough] patterns (fnmatch): a path must match one of these, and
+					* pass no infrastructure, … */
+	const char *const *avoid;      /* [navoid] … and match none of these: types, labels and roots */
 	size_t nthrough, navoid;
 };
 struct ph_reach;

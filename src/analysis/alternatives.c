@@ -293,5 +293,6 @@ struct ph_err *ph_paths_find(struct ph_reach *r, uint32_t node, uint32_t limit, 
 		ph_path_deinit(&(*ret)[i]);
 	free(*ret);
 	*ret = NULL;
+	*ret_n = 0;
 	return err;
 }

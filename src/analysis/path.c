@@ -77,6 +77,7 @@ static bool is_namespace(const struct ph_graph *g, uint32_t to, const struct ph_
 bool ph_path_read(const struct ph_graph *g, const struct ph_path *p, struct ph_path_steps *ret)
 {
 	bool in_namespace = false, in_closure = false;
+	struct ph_path_step left_out; /* the step to the namespace */
 	for (uint32_t i = 0; i + 1 < p->n; i++) {
 		uint32_t to = p->nodes[i + 1];
 		struct ph_path_step step = { .node = to };
@@ -88,6 +89,9 @@ bool ph_path_read(const struct ph_graph *g, const struct ph_path *p, struct ph_p
 			       label.kind == PH_LABEL_ATTR && !strcmp(label.name, "__closure__");
 		bool cell = in_closure && label.kind == PH_LABEL_CELL;
 		ph_via_text(&label, in_namespace && label.kind == PH_LABEL_VALUE, &step);
+		if (in_namespace && label.kind != PH_LABEL_VALUE && !PH_VEC_PUSH(ret, left_out))
+			return false;
+		left_out = step;
 		if (label.kind == PH_LABEL_VALUE && !in_namespace && ph_is_table(g, p->nodes[i]))
 			strcpy(step.folded, PH_FOLDED_PLACE);
 		/* what is in the cell takes the place of the step to it */

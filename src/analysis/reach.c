@@ -95,7 +95,8 @@ bool ph_reach_step(const struct ph_reach *r, uint32_t state, uint32_t edge, uint
 	if (!enter(r, edge & PH_EDGE_ID, match_label(r, from, number), state >= r->g->n, ret_state))
 		return false;
 	*ret_penalty = r->opt->plain ? 0 : ph_edge_penalty(r->g, r->marks, from, edge);
-	return true;
+	/* by way of its class's methods' globals everything leads everywhere */
+	return !(r->opt->nthrough && *ret_penalty && !(edge & PH_EDGE_BORROWED));
 }
 
 static void wait_for(struct search *s, struct waiting w, unsigned penalty)

@@ -16,7 +16,7 @@ SLOTS(function_slots, V(PyFunction_func_code, "__code__"), V(PyFunction_func_glo
 SLOTS(method_slots, V(PyMethod_im_func, "__func__"), V(PyMethod_im_self, "__self__"));
 SLOTS(code_slots, O(PyCode_co_code, "co_code"), O(PyCode_co_consts, "co_consts"),
       O(PyCode_co_names, "co_names"), O(PyCode_co_exceptiontable, "co_exceptiontable"),
-      O(PyCode_co_localsplusnames, "co_varnames"), O(PyCode_co_localspluskinds, "<kinds>"),
+      O(PyCode_co_localsplusnames, "<names of variables>"), O(PyCode_co_localspluskinds, "<kinds>"),
       O(PyCode_co_varnames, "co_varnames"), O(PyCode_co_freevars, "co_freevars"),
       O(PyCode_co_cellvars, "co_cellvars"), O(PyCode_co_filename, "co_filename"),
       O(PyCode_co_name, "co_name"), O(PyCode_co_qualname, "co_qualname"),
@@ -51,7 +51,7 @@ SLOTS(descriptor_slots, V(PyDescr_d_type, "__objclass__"), O(PyDescr_d_name, "__
 SLOTS(wrapper_slots, V(Wrapper_descr, "<descriptor>"), V(Wrapper_self, "__self__"));
 SLOTS(mapping_proxy_slots, V(MappingProxy_mapping, "<mapping>"));
 SLOTS(property_slots, V(Property_get, "fget"), V(Property_set, "fset"), V(Property_del, "fdel"),
-      V(Property_doc, "__doc__"), V(Property_name, "__name__"));
+      V(Property_doc, "__doc__"), V(Property_name, "<name>"));
 SLOTS(classmethod_slots, V(ClassMethod_callable, "__func__"), V(ClassMethod_dict, "__dict__"));
 SLOTS(staticmethod_slots, V(StaticMethod_callable, "__func__"), V(StaticMethod_dict, "__dict__"));
 SLOTS(super_slots, V(Super_obj, "__self__"), V(Super_type, "__thisclass__"),
@@ -66,7 +66,7 @@ SLOTS(list_iter_slots, V(ListIter_it_seq, "<sequence>"));
 SLOTS(list_rev_iter_slots, V(ListRevIter_it_seq, "<sequence>"));
 SLOTS(tuple_iter_slots, V(TupleIter_it_seq, "<sequence>"));
 SLOTS(dict_iter_slots, V(DictIter_di_dict, "<dict>"), V(DictIter_di_result, "<result>"));
-SLOTS(dict_view_slots, V(DictView_dv_dict, "mapping"));
+SLOTS(dict_view_slots, V(DictView_dv_dict, "<dict>"));
 SLOTS(set_iter_slots, V(SetIter_si_set, "<set>"));
 SLOTS(bytes_iter_slots, V(BytesIter_it_seq, "<sequence>"));
 SLOTS(str_iter_slots, V(UnicodeIter_it_seq, "<sequence>"));

@@ -56,6 +56,18 @@ bool refs_array(struct ph_objects *os, ph_addr items, uint64_t n, bool backwards
 	return true;
 }
 
+/* A function's annotations are a tuple until somebody asks for them (3.10+), and then a dict;
+ * and the table of lines got another name. */
+static const char *slot_label(struct ph_objects *os, const struct ph_slot *slot, ph_addr ref)
+{
+	if (slot->field == PH_F_PyCode_co_linetable && os->rt->hexversion < 0x030a0000)
+		return "co_lnotab";
+	if (slot->field != PH_F_PyFunction_func_annotations)
+		return slot->label;
+	const struct ph_type *t = ph_object_type(os, ref);
+	return t && t->flags & TPFLAGS_TUPLE_SUBCLASS ? "<annotations>" : slot->label;
+}
+
 void refs_slots(struct ph_objects *os, const struct ph_object *o, const struct ph_slot *slots,
 		bool owned, struct ph_refs *out)
 {
@@ -63,7 +75,8 @@ void refs_slots(struct ph_objects *os, const struct ph_object *o, const struct p
 		if (slots->owned != owned || !has(os, slots->field))
 			continue;
 		uint64_t ref = o_u64(os, o, slots->field) & PH_REF_ADDR;
-		ref_add(out, ref ? ref | (owned ? PH_REF_OWNED : 0) : 0, ATTR(slots->label));
+		ref_add(out, ref ? ref | (owned ? PH_REF_OWNED : 0) : 0,
+			out->labelled ? ATTR(slot_label(os, slots, ref)) : ATTR(slots->label));
 	}
 }
 

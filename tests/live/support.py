@@ -92,6 +92,7 @@ class Sample:
         patience.start()
         line = self.proc.stdout.readline()
         patience.cancel()
+        self.line = line  # "ready", and perhaps more
         if not line.startswith("ready"):
             self.kill()
             raise RuntimeError(f"{script} on {python} is not ready: {line!r}")

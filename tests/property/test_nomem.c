@@ -100,6 +100,51 @@ static bool run_analysis(const struct ph_graph *g, long allowed)
 	return enough;
 }
 
+static bool run_paths(const struct ph_graph *g, long allowed)
+{
+	static const char *const avoid[] = { "app.Row" };
+	const struct ph_reach_options options = { .avoid = avoid, .navoid = 1 };
+	struct ph_reach *r = NULL;
+	struct ph_dominators *d = NULL;
+	struct ph_holdings *h = NULL;
+	struct ph_path_groups *groups = NULL;
+	struct ph_suspects suspects = { .n = 0 };
+	struct ph_stacks_result *stacks = NULL;
+	struct ph_referrers *referrers = NULL;
+	struct ph_path *paths = NULL;
+	uint32_t n = 0;
+	left = allowed;
+	struct ph_err *err = ph_reach_compute(g, &options, &r);
+	if (!err)
+		err = ph_dominators_compute(g, &d);
+	if (!err)
+		err = ph_holdings_compute(r, d, &h);
+	if (!err)
+		err = ph_path_groups_find(r, d, "dict", &groups);
+	if (!err)
+		err = ph_suspects_find(g, d, &suspects);
+	if (!err)
+		err = ph_stacks_compute(g, d, &stacks);
+	if (!err)
+		err = ph_referrers_find(g, g->n - 1, &referrers);
+	if (!err)
+		err = ph_paths_find(r, g->n - 1, 4, &paths, &n);
+	left = -1;
+	bool enough = !err;
+	ck_assert(err == NULL || err == ph_err_nomem());
+	for (uint32_t i = 0; i < n; i++)
+		ph_path_deinit(&paths[i]);
+	free(paths);
+	ph_referrers_free(referrers);
+	ph_stacks_free(stacks);
+	ph_suspects_deinit(&suspects);
+	ph_path_groups_free(groups);
+	ph_holdings_free(h);
+	ph_dominators_free(d);
+	ph_reach_free(r);
+	return enough;
+}
+
 static bool run_diff(long allowed)
 {
 	static const char *const names[] = { "a", "b", "c" };
@@ -121,13 +166,14 @@ START_TEST(every_allocation_fails_once)
 	for (uint64_t i = 0; i < 20; i++) {
 		struct rng r = { test_seed() + i }, again = r;
 		struct ph_graph *g = random_graph(&r, SMALL_MAX);
-		for (int what = 0; what < 3; what++) {
+		for (int what = 0; what < 4; what++) {
 			bool enough = false;
 			for (long allowed = 0; !enough; allowed++, failures++) {
 				long before = blocks;
 				ck_assert_int_lt(allowed, 5000);
 				enough = what == 0 ? run_build(again, allowed) :
-					 what == 1 ? run_analysis(g, allowed) : run_diff(allowed);
+					 what == 1 ? run_analysis(g, allowed) :
+					 what == 2 ? run_paths(g, allowed) : run_diff(allowed);
 				ck_assert_int_eq(blocks, before);
 			}
 		}

@@ -58,6 +58,11 @@ static unsigned edge_cost(const struct naive *v, uint32_t from, uint32_t edge)
 	return v->o->plain ? 0 : ph_edge_penalty(v->g, v->marks, from, edge);
 }
 
+static bool passes(const struct naive *v, uint32_t from, uint32_t edge)
+{
+	return !v->o->nthrough || edge & PH_EDGE_BORROWED || !edge_cost(v, from, edge);
+}
+
 static void naive_search(struct naive *v)
 {
 	const struct ph_graph *g = v->g;
@@ -78,7 +83,7 @@ static void naive_search(struct naive *v)
 		for (uint32_t from = 1; from < g->n; from++)
 			for (int m = 0; m < 2; m++)
 				for (uint64_t e = g->edge_start[from]; e < g->edge_start[from + 1]; e++)
-					if (v->cost[m][from] != FAR)
+					if (v->cost[m][from] != FAR && passes(v, from, g->edges[e]))
 						relax(v, g->edges[e] & PH_EDGE_ID, m, v->cost[m][from] +
 						      COST(edge_cost(v, from, g->edges[e]), 1), &changed);
 	}
