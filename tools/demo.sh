@@ -43,7 +43,13 @@ run top -n 8 "$pid"
 run top --json -o "$dir/before.json" "$pid"
 [ "$status" = 0 ] || exit "$status"
 
-say "2. It serves 5,000 more users. What grew? (in CI: exit status 1 when it grew too much)"
+say "2. Who holds all these sessions? And what retains most?"
+run why "$pid" __main__.Session
+[ "$status" = 0 ] || exit "$status"
+run dominators -n 3 "$pid"
+[ "$status" = 0 ] || exit "$status"
+
+say "3. It serves 5,000 more users. What grew? (in CI: exit status 1 when it grew too much)"
 echo "grow 5000" >&3
 read -r _ <&4
 run diff -n 6 --max-count __main__.Session=22000 "$dir/before.json" "$pid"
@@ -51,7 +57,7 @@ echo "exit status $status"
 [ "$status" = 1 ] || exit 1
 finish
 
-say "3. samples/cycles.py makes reference cycles, and its garbage collector is off. Which reference closes them?"
+say "4. samples/cycles.py makes reference cycles, and its garbage collector is off. Which reference closes them?"
 start cycles.py
 run cycles "$pid"
 [ "$status" = 0 ] || exit "$status"
