@@ -40,8 +40,13 @@ static void value_text(const struct ph_label *l, bool in_namespace, struct ph_pa
 		PUT(folded, "%s", ret->via);
 		return;
 	}
-	PUT(via, "[%s]", l->name[0] ? l->name : FOLDED);
-	PUT(folded, "%s", l->is_name ? ret->via : PH_FOLDED_PLACE);
+	/* a namespace may have other keys than names: no items of what it belongs to */
+	const char *dict = in_namespace ? ".__dict__" : "";
+	PUT(via, "%s[%s]", dict, l->name[0] ? l->name : FOLDED);
+	if (l->is_name)
+		PUT(folded, "%s", ret->via);
+	else
+		PUT(folded, "%s%s", dict, PH_FOLDED_PLACE);
 	if (l->name[0] && !l->is_name && !l->is_hash)
 		PUT(hidden, "%s", l->name);
 }
