@@ -62,9 +62,10 @@ bool code_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs 
 {
 	static const enum ph_field cached[] = { PH_F_CoCached_co_code, PH_F_CoCached_co_varnames,
 						PH_F_CoCached_co_cellvars, PH_F_CoCached_co_freevars };
+	static const char *const names[] = { "co_code", "co_varnames", "co_cellvars", "co_freevars" };
 	ph_addr block = has(os, PH_F_PyCode_co_cached) ? o_u64(os, o, PH_F_PyCode_co_cached) : 0;
 	for (size_t i = 0; block && i < 4; i++)
-		field_ref(os, block, cached[i], PH_REF_OWNED, ATTR("<cached>"), out);
+		field_ref(os, block, cached[i], PH_REF_OWNED, ATTR(names[i]), out);
 	return true;
 }
 
@@ -87,16 +88,36 @@ static void local_ref(struct ph_objects *os, const struct place *at, uint32_t i,
 	ref_add(out, ref, label);
 }
 
-/* What _PyFrame_Traverse visits of a frame that lies in a generator or frame object. */
-bool iframe_refs(struct ph_objects *os, ph_addr iframe, struct ph_refs *out)
+/* What its owner calls the frame's object and code: 'f', or the generator's prefix. */
+struct frame_names {
+	const char *kind, *frame, *code;
+};
+static const struct frame_names frame_names[] = {
+	{ "generator", "gi_frame", "gi_code" },
+	{ "coroutine", "cr_frame", "cr_code" },
+	{ "async_generator", "ag_frame", "ag_code" },
+	{ NULL, "<frame>", "f_code" },
+};
+
+static const struct frame_names *names_of(const struct ph_object *o)
 {
+	const struct frame_names *n = frame_names;
+	while (n->kind && strcmp(n->kind, o->type->kind->name))
+		n++;
+	return n;
+}
+
+/* What _PyFrame_Traverse visits of a frame that lies in a generator or frame object. */
+static bool iframe_refs(struct ph_objects *os, const struct ph_object *o, ph_addr iframe, struct ph_refs *out)
+{
+	const struct frame_names *names = names_of(o);
 	struct ph_py_frame f;
 	if (!ph_py_frame(os->rt, iframe, &f))
 		return false;
-	ref_add(out, f.frame_obj & PH_REF_ADDR, ATTR("gi_frame"));
+	ref_add(out, f.frame_obj & PH_REF_ADDR, ATTR(names->frame));
 	ref_add(out, f.f_locals & PH_REF_ADDR, ATTR("f_locals"));
 	ref_add(out, f.func ? f.func | (f.func_borrowed ? PH_REF_BORROWED : 0) : 0, ATTR("<function>"));
-	ref_add(out, f.code ? f.code | (f.code_borrowed ? PH_REF_BORROWED : 0) : 0, ATTR("f_code"));
+	ref_add(out, f.code ? f.code | (f.code_borrowed ? PH_REF_BORROWED : 0) : 0, ATTR(names->code));
 	const uint8_t *slots = ph_mem_at(os->mem, f.slots, (uint64_t)f.nvisited * 8);
 	struct place at = { f.code, out->labelled && f.nvisited ? ph_py_frame_line(os->rt, &f) : 0 };
 	for (uint32_t i = 0; slots && i < f.nvisited; i++) {
@@ -145,7 +166,7 @@ bool frame_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs
 	owner = *p;
 	if (owner != os->layout->enums[PH_E_FRAME_OWNED_BY_FRAME_OBJECT].value)
 		return true; /* its thread or generator visits the locals */
-	return iframe_refs(os, iframe, out);
+	return iframe_refs(os, o, iframe, out);
 }
 
 /* ---- generators ---------------------------------------------------------------------------- */
@@ -157,11 +178,11 @@ bool generator_refs(struct ph_objects *os, const struct ph_object *o, struct ph_
 		int64_t state = has(os, PH_F_PyGen_frame_state) ? (int8_t)o_u8(os, o, PH_F_PyGen_frame_state) : 0;
 		ph_addr iframe = o->address + ph_layout_off(os->layout, PH_F_PyGen_gi_iframe);
 		if (state != os->layout->enums[PH_E_FRAME_CLEARED].value)
-			exact = iframe_refs(os, iframe, out);
+			exact = iframe_refs(os, o, iframe, out);
 		else if (has(os, PH_F_IFrame_stackpointer)) { /* 3.14+: a cleared frame keeps its code */
 			bool borrowed;
 			ph_addr code = ph_py_slot(os->rt, m_u64(os, iframe, PH_F_IFrame_executable), &borrowed);
-			ref_add(out, code ? code | (borrowed ? PH_REF_BORROWED : 0) : 0, ATTR("gi_code"));
+			ref_add(out, code ? code | (borrowed ? PH_REF_BORROWED : 0) : 0, ATTR(names_of(o)->code));
 		}
 	}
 	field_ref(os, o->address, PH_F_PyGen_exc_type, 0, ATTR("<exception>"), out);

@@ -16,11 +16,11 @@ SLOTS(function_slots, V(PyFunction_func_code, "__code__"), V(PyFunction_func_glo
 SLOTS(method_slots, V(PyMethod_im_func, "__func__"), V(PyMethod_im_self, "__self__"));
 SLOTS(code_slots, O(PyCode_co_code, "co_code"), O(PyCode_co_consts, "co_consts"),
       O(PyCode_co_names, "co_names"), O(PyCode_co_exceptiontable, "co_exceptiontable"),
-      O(PyCode_co_localsplusnames, "<names of variables>"), O(PyCode_co_localspluskinds, "<kinds>"),
+      O(PyCode_co_localsplusnames, "<localsplusnames>"), O(PyCode_co_localspluskinds, "<kinds>"),
       O(PyCode_co_varnames, "co_varnames"), O(PyCode_co_freevars, "co_freevars"),
       O(PyCode_co_cellvars, "co_cellvars"), O(PyCode_co_filename, "co_filename"),
       O(PyCode_co_name, "co_name"), O(PyCode_co_qualname, "co_qualname"),
-      O(PyCode_co_linetable, "co_linetable"), O(PyCode_co_cached_code, "co_code"));
+      O(PyCode_co_linetable, "<line table>"), O(PyCode_co_cached_code, "co_code"));
 SLOTS(frame_slots, V(PyFrame_f_back, "f_back"), V(PyFrame_f_code, "f_code"),
       V(PyFrame_f_builtins, "f_builtins"), V(PyFrame_f_globals, "f_globals"),
       V(PyFrame_f_locals, "f_locals"), V(PyFrame_f_trace, "f_trace"),
@@ -44,7 +44,7 @@ SLOTS(slice_slots, V(PySlice_start, "start"), V(PySlice_stop, "stop"), V(PySlice
 SLOTS(range_slots, O(Range_start, "start"), O(Range_stop, "stop"), O(Range_step, "step"),
       O(Range_length, "<length>"));
 SLOTS(timezone_slots, O(TimeZone_offset, "<offset>"), O(TimeZone_name, "<name>"));
-SLOTS(long_range_iter_slots, O(LongRangeIter_start, "start"), O(LongRangeIter_step, "step"),
+SLOTS(long_range_iter_slots, O(LongRangeIter_start, "<start>"), O(LongRangeIter_step, "<step>"),
       O(LongRangeIter_len, "<length>"), O(LongRangeIter_index, "<index>"));
 SLOTS(descriptor_slots, V(PyDescr_d_type, "__objclass__"), O(PyDescr_d_name, "__name__"),
       O(PyDescr_d_qualname, "__qualname__"));
@@ -58,8 +58,9 @@ SLOTS(super_slots, V(Super_obj, "__self__"), V(Super_type, "__thisclass__"),
       V(Super_obj_type, "__self_class__"));
 SLOTS(traceback_slots, V(PyTraceback_tb_next, "tb_next"), V(PyTraceback_tb_frame, "tb_frame"));
 SLOTS(weakref_slots, V(PyWeakref_wr_callback, "__callback__"));
+SLOTS(weakproxy_slots, V(PyWeakref_wr_callback, "<callback>"));
 SLOTS(memoryview_slots, V(PyMemoryView_mbuf, "<buffer>"));
-SLOTS(managed_buffer_slots, V(PyManagedBuffer_master_obj, "obj"));
+SLOTS(managed_buffer_slots, V(PyManagedBuffer_master_obj, "<object>"));
 SLOTS(seq_iter_slots, V(SeqIter_it_seq, "<sequence>"));
 SLOTS(call_iter_slots, V(CallIter_it_callable, "<callable>"), V(CallIter_it_sentinel, "<sentinel>"));
 SLOTS(list_iter_slots, V(ListIter_it_seq, "<sequence>"));
@@ -146,10 +147,10 @@ const struct ph_kind ph_kinds[] = {
 	{ "BaseException", NULL, exception_refs, NULL, ORDINARY },
 	{ "weakref", weakref_slots, NULL, NULL, ORDINARY },
 	{ "weakref.ReferenceType", weakref_slots, NULL, NULL, ORDINARY },
-	{ "weakproxy", weakref_slots, NULL, NULL, ORDINARY },
-	{ "weakref.ProxyType", weakref_slots, NULL, NULL, ORDINARY },
-	{ "weakcallableproxy", weakref_slots, NULL, NULL, ORDINARY },
-	{ "weakref.CallableProxyType", weakref_slots, NULL, NULL, ORDINARY },
+	{ "weakproxy", weakproxy_slots, NULL, NULL, ORDINARY },
+	{ "weakref.ProxyType", weakproxy_slots, NULL, NULL, ORDINARY },
+	{ "weakcallableproxy", weakproxy_slots, NULL, NULL, ORDINARY },
+	{ "weakref.CallableProxyType", weakproxy_slots, NULL, NULL, ORDINARY },
 	{ "memoryview", memoryview_slots, NULL, NULL, ORDINARY },
 	{ "managedbuffer", managed_buffer_slots, NULL, NULL, ORDINARY },
 	{ "iterator", seq_iter_slots, NULL, NULL, ORDINARY },

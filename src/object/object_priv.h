@@ -105,8 +105,6 @@ void refs_slots(struct ph_objects *os, const struct ph_object *o, const struct p
 /* The values (or dict) of an instance that has no dict slot of its own; refs.c */
 bool managed_dict_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out);
 uint64_t managed_dict_uncounted(struct ph_objects *os, const struct ph_object *o);
-/* An interpreter frame's visited slots (3.11+). */
-bool iframe_refs(struct ph_objects *os, ph_addr iframe, struct ph_refs *out);
 /* A declared-members-and-scan reading of an unknown type. */
 void unknown_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out);
 

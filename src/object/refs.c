@@ -56,12 +56,9 @@ bool refs_array(struct ph_objects *os, ph_addr items, uint64_t n, bool backwards
 	return true;
 }
 
-/* A function's annotations are a tuple until somebody asks for them (3.10+), and then a dict;
- * and the table of lines got another name. */
+/* A function's annotations are a tuple until somebody asks for them (3.10+), and then a dict. */
 static const char *slot_label(struct ph_objects *os, const struct ph_slot *slot, ph_addr ref)
 {
-	if (slot->field == PH_F_PyCode_co_linetable && os->rt->hexversion < 0x030a0000)
-		return "co_lnotab";
 	if (slot->field != PH_F_PyFunction_func_annotations)
 		return slot->label;
 	const struct ph_type *t = ph_object_type(os, ref);
@@ -189,12 +186,20 @@ bool ph_object_refs(struct ph_objects *os, const struct ph_object *o, struct ph_
 
 /* ---- labels ------------------------------------------------------------------------ */
 
+static bool is_bool(struct ph_objects *os, ph_addr o)
+{
+	const struct ph_type *t = ph_object_type(os, o);
+	return t && t->kind && !strcmp(t->kind->name, "bool");
+}
+
 static void key_text(struct ph_objects *os, ph_addr key, char *buf, size_t max)
 {
 	char text[100];
 	int64_t value;
 	if (ph_py_str(os->rt, key, text, sizeof text))
 		snprintf(buf, max, "'%s'", text);
+	else if (ph_py_int(os->rt, key, &value) && is_bool(os, key))
+		snprintf(buf, max, "%s", value ? "True" : "False");
 	else if (ph_py_int(os->rt, key, &value))
 		snprintf(buf, max, "%lld", (long long)value);
 }
