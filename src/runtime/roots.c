@@ -101,7 +101,8 @@ static void interpreter_frames(struct roots *r, ph_addr iframe)
 	struct ph_py_frame f;
 	size_t n = 0;
 	for (; iframe && n < MAX_FRAMES; n++, iframe = f.previous) {
-		if (!ph_py_frame(r->rt, iframe, &f)) {
+		/* gcore writes zeroes for a stack with a guard page that it cannot read */
+		if (!ph_py_frame(r->rt, iframe, &f) || !f.code) {
 			ph_note(r->notes, PH_NOTE_BAD_LIST, iframe);
 			return;
 		}
