@@ -136,7 +136,7 @@ static void rotate(struct naive_shape *s)
 	}
 	struct naive_step copy[SMALL_MAX];
 	for (uint32_t i = 0; i < s->n; i++)
-		copy[i] = s->step[(best + i) % s->n];
+		copy[i] = s->step[(best + i) % s->length]; /* one after the other, also where it repeats */
 	memcpy(s->step, copy, s->n * sizeof *copy);
 }
 
