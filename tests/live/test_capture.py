@@ -352,9 +352,14 @@ serve()
         t.proc.stdin.write(fifo + "\n")
         def waiting():
             return [tid for tid in os.listdir(f"/proc/{t.pid}/task") if t.status("State", tid) == "D"]
-        if not check("a thread waits in vfork", until(waiting)):
+        tids = []
+        def settled():  # threads are in that state for a moment for other reasons, too
+            tids[:] = waiting()
+            time.sleep(0.05)
+            return tids and tids == waiting()
+        if not check("a thread waits in vfork", until(settled)):
             return
-        tid = waiting()[0]
+        tid = tids[0]
         began = time.monotonic()
         p = capture_start(t.pid, "--stop-timeout", "0.3", "--hold", "1")
         took = time.monotonic() - began
