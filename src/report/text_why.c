@@ -113,6 +113,8 @@ static const char *word(const json_t *path, size_t i, char *buf, size_t max)
 	const json_t *root = json_object_get(path, "root");
 	const char *kind = ph_json_string(root, "kind"), *name = ph_json_string(root, "name");
 	bool own = (!strcmp(kind, "interpreter") || !strcmp(kind, "C")) && *name; /* says what it is */
+	if (!strcmp(kind, "module") && !strncmp(ph_json_string(root, "object"), name, strlen(name)))
+		name = ph_json_string(root, "object"); /* its file, too */
 	snprintf(buf, max, "%s%s%s", own ? "" : kind, !own && *name ? " " : "", name);
 	return buf;
 }
