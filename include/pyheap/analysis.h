@@ -322,9 +322,9 @@ void ph_diff_free(struct ph_diff *d);
 /* The objects of one moment, by address. All borrowed by those who compare. */
 struct ph_population {
 	ph_addr *address;     /* [n] ascending */
-	uint32_t *type;       /* [n] index into names */
+	uint32_t *type;       /* [n] index into names; one and the same for types of one name */
 	uint32_t *bytes;      /* [n] shallow + uncounted, at most UINT32_MAX */
-	char **names;         /* [ntypes] ascending */
+	char **names;         /* [ntypes] */
 	uint32_t n, ntypes;
 };
 /* What is kept of a graph to compare it with others. */

@@ -166,8 +166,9 @@ static inline bool ph_graph_whole(const struct ph_graph *g, uint32_t node)
 {
 	return g->flags[node] & PH_NODE_REFS_EXACT && g->types[g->type[node]].whole;
 }
-/* Node of an address, 0 when no object starts there. */
+/* Node of an address, 0 when no object starts there; the last one that starts there or before. */
 uint32_t ph_graph_find(const struct ph_graph *g, ph_addr address);
+uint32_t ph_graph_find_before(const struct ph_graph *g, ph_addr address);
 /* The labels of all edges of a node, valid until the next call; false when they cannot
  * be told. */
 bool ph_graph_labels(const struct ph_graph *g, uint32_t node, const ph_label_id **ret);

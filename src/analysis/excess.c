@@ -113,20 +113,13 @@ static bool words_grow(struct ph_excess *e)
 /* Is the word one of an object that is known in full, or of one with an edge there? */
 static bool is_an_edge(const struct ph_graph *g, ph_addr at, uint32_t to)
 {
-	uint32_t lo = 1, hi = g->n;
-	while (lo < hi) {
-		uint32_t mid = lo + (hi - lo) / 2;
-		if (g->address[mid] <= at)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	if (lo == 1 || at - g->address[lo - 1] >= ph_graph_shallow(g, lo - 1))
+	uint32_t node = ph_graph_find_before(g, at);
+	if (!node || at - g->address[node] >= ph_graph_shallow(g, node))
 		return false;
-	if (at - g->address[lo - 1] < OBJECT_MIN && ph_graph_whole(g, lo - 1))
+	if (at - g->address[node] < OBJECT_MIN && ph_graph_whole(g, node))
 		return true;
 	uint64_t n;
-	const uint32_t *edges = ph_graph_edges(g, lo - 1, &n);
+	const uint32_t *edges = ph_graph_edges(g, node, &n);
 	for (uint64_t i = 0; i < n && i < EDGES_LOOKED; i++)
 		if ((edges[i] & PH_EDGE_ID) == to)
 			return true;

@@ -2,54 +2,25 @@
 /* Objects of one process that came after its first moment and stayed. */
 #include "analysis_priv.h"
 
-struct named {
-	const char *name;
-	uint32_t index;
-};
-
-static int by_name(const void *pa, const void *pb)
-{
-	const struct named *a = pa, *b = pb;
-	int c = strcmp(a->name, b->name);
-	return c ? c : (a->index > b->index) - (a->index < b->index);
-}
-
-/* Names of all types, ascending and each once; ret_map[graph's type] = its index. */
-static bool copy_names(struct ph_population *p, const struct ph_graph *g, uint32_t *ret_map)
-{
-	struct named *order ph_cleanup_free = calloc(g->ntypes + 1ull, sizeof *order);
-	p->names = calloc(g->ntypes + 1ull, sizeof *p->names);
-	if (!order || !p->names)
-		return false;
-	for (uint32_t t = 0; t < g->ntypes; t++)
-		order[t] = (struct named){ g->types[t].name, t };
-	qsort(order, g->ntypes, sizeof *order, by_name);
-	for (uint32_t t = 0; t < g->ntypes; t++) {
-		if (!p->ntypes || strcmp(p->names[p->ntypes - 1], order[t].name)) {
-			p->names[p->ntypes] = strdup(order[t].name);
-			if (!p->names[p->ntypes++])
-				return false;
-		}
-		ret_map[order[t].index] = p->ntypes - 1;
-	}
-	return true;
-}
-
 struct ph_err *ph_population_init(struct ph_population *p, const struct ph_graph *g)
 {
-	uint32_t *map ph_cleanup_free = calloc(g->ntypes + 1ull, sizeof *map);
+	uint32_t *canonical ph_cleanup_free = ph_types_canonical(g);
 	*p = (struct ph_population){ .n = g->n - 1 };
 	p->address = ph_big_alloc(p->n * sizeof *p->address);
 	p->type = ph_big_alloc(p->n * sizeof *p->type);
 	p->bytes = ph_big_alloc(p->n * sizeof *p->bytes);
-	if (!map || !p->address || !p->type || !p->bytes || !copy_names(p, g, map)) {
+	p->names = calloc(g->ntypes + 1ull, sizeof *p->names);
+	bool ok = canonical && p->address && p->type && p->bytes && p->names;
+	for (; ok && p->ntypes < g->ntypes; p->ntypes++)
+		ok = (p->names[p->ntypes] = strdup(g->types[p->ntypes].name)) != NULL;
+	if (!ok) {
 		ph_population_deinit(p);
 		return ph_err_nomem();
 	}
 	for (uint32_t i = 0; i < p->n; i++) {
 		uint64_t bytes = ph_graph_bytes(g, i + 1);
 		p->address[i] = g->address[i + 1];
-		p->type[i] = map[g->type[i + 1]];
+		p->type[i] = canonical[g->type[i + 1]];
 		p->bytes[i] = bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
 	}
 	return NULL;

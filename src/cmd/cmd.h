@@ -147,6 +147,10 @@ struct ph_session {
 struct ph_err *ph_session_open(const struct ph_source *source, const struct ph_run *run,
 			       struct ph_session *ret);
 void ph_session_close(struct ph_session *s);
+/* Opens the run's TARGET, which must not be a report (else error 2 with this hint), and
+ * calls fn with it. */
+struct ph_err *ph_session_with(const struct ph_run *run, const char *hint, void *ctx,
+			       struct ph_err *(*fn)(struct ph_session *s, const struct ph_run *run, void *ctx));
 /* Who holds the objects from outside the graph; to be freed with ph_excess_free(), also
  * after an error. */
 struct ph_err *ph_cmd_roots(const struct ph_session *s, struct ph_excess **ret);

@@ -40,8 +40,9 @@ static struct ph_err *stream(const struct ph_session *s, const struct ph_run *ru
 	return err ? err : ph_render_end(&a->render, a->format);
 }
 
-static struct ph_err *print(const struct ph_session *s, const struct ph_run *run, struct ph_answer *a)
+static struct ph_err *print(struct ph_session *s, const struct ph_run *run, void *ctx)
 {
+	struct ph_answer *a = ctx;
 	json_t *doc = ph_report_objects(&s->meta, s->graph);
 	if (!doc)
 		return ph_err_nomem();
@@ -62,33 +63,14 @@ static struct ph_err *print(const struct ph_session *s, const struct ph_run *run
 	return err;
 }
 
-static struct ph_err *read_and_print(const struct ph_run *run, struct ph_answer *a)
-{
-	struct ph_source source;
-	struct ph_session s;
-	struct ph_err *err = ph_source_open(run->argv[0], &source);
-	if (err)
-		return err;
-	if (source.kind == PH_SOURCE_REPORT)
-		err = ph_err_hint(ph_err_new(PH_ERR_USAGE, "%s is a report", source.name),
-				  "objects are read from a process or core");
-	else
-		err = ph_session_open(&source, run, &s);
-	if (!err) {
-		err = print(&s, run, a);
-		ph_session_close(&s);
-	}
-	ph_source_close(&source);
-	return err;
-}
-
 static struct ph_err *objects_run(struct ph_run *run)
 {
 	struct ph_answer answer;
 	struct ph_err *err = ph_answer_open(run, &answer);
 	if (err)
 		return err;
-	return ph_answer_close(&answer, read_and_print(run, &answer));
+	return ph_answer_close(&answer, ph_session_with(run, "objects are read from a process, core or snapshot", &answer,
+							 print));
 }
 
 const struct ph_cmd ph_cmd_objects = {

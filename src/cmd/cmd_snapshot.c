@@ -94,26 +94,12 @@ static struct ph_err *tell_suspects(struct ph_session *s, const struct ph_run *r
 	return err ? err : closing;
 }
 
-static struct ph_err *read_and_save(const struct ph_run *run, struct ph_out *out)
+static struct ph_err *save_and_tell(struct ph_session *s, const struct ph_run *run, void *out)
 {
-	struct ph_source source;
-	struct ph_session s;
-	struct ph_err *err = ph_source_open(run->argv[0], &source);
-	if (err)
+	struct ph_err *err = save(s, run, out);
+	if (err || run->opt->quiet || !strcmp(run->opt->output, "-"))
 		return err;
-	if (source.kind == PH_SOURCE_REPORT)
-		err = ph_err_hint(ph_err_new(PH_ERR_USAGE, "%s is a report", source.name),
-				  "a snapshot is made of a process or core");
-	else
-		err = ph_session_open(&source, run, &s);
-	if (!err) {
-		err = save(&s, run, out);
-		if (!err && !run->opt->quiet && strcmp(run->opt->output, "-"))
-			err = tell_suspects(&s, run);
-		ph_session_close(&s);
-	}
-	ph_source_close(&source);
-	return err;
+	return tell_suspects(s, run);
 }
 
 static struct ph_err *snapshot_run(struct ph_run *run)
@@ -125,7 +111,7 @@ static struct ph_err *snapshot_run(struct ph_run *run)
 	struct ph_err *err = ph_out_open(path, run->opt->force, &out);
 	if (err)
 		return err;
-	err = read_and_save(run, out);
+	err = ph_session_with(run, "a snapshot is made of a process or core", out, save_and_tell);
 	struct ph_err *closing = ph_out_close(out, !err);
 	if (!err)
 		return closing;

@@ -9,20 +9,6 @@ struct ph_err *ph_cmd_no_such(const char *what)
 			   "addresses are as `pyheap objects` prints them, types as `pyheap top` does, or TYPE[n]");
 }
 
-/* The last object at or before an address. */
-static uint32_t find_before(const struct ph_graph *g, ph_addr address)
-{
-	uint32_t lo = 1, hi = g->n;
-	while (lo < hi) {
-		uint32_t mid = lo + (hi - lo) / 2;
-		if (g->address[mid] <= address)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo - 1;
-}
-
 struct ph_err *ph_cmd_find_address(const struct ph_graph *g, const char *text, uint32_t *ret)
 {
 	char *end;
@@ -32,7 +18,7 @@ struct ph_err *ph_cmd_find_address(const struct ph_graph *g, const char *text, u
 	*ret = number ? ph_graph_find(g, address) : 0;
 	if (*ret)
 		return NULL;
-	uint32_t before = number ? find_before(g, address) : 0;
+	uint32_t before = number ? ph_graph_find_before(g, address) : 0;
 	if (!before || address - g->address[before] >= ph_graph_shallow(g, before))
 		return ph_cmd_no_such(text);
 	return ph_err_hint(ph_err_new(PH_ERR_USAGE, "no object begins at %s", text), "it is within the %s at 0x%llx", g->types[g->type[before]].name,

@@ -216,3 +216,23 @@ void ph_session_close(struct ph_session *s)
 	free(s->script);
 	*s = (struct ph_session){ 0 };
 }
+
+struct ph_err *ph_session_with(const struct ph_run *run, const char *hint, void *ctx,
+			       struct ph_err *(*fn)(struct ph_session *s, const struct ph_run *run, void *ctx))
+{
+	struct ph_source source;
+	struct ph_session s;
+	struct ph_err *err = ph_source_open(run->argv[0], &source);
+	if (err)
+		return err;
+	if (source.kind == PH_SOURCE_REPORT)
+		err = ph_err_hint(ph_err_new(PH_ERR_USAGE, "%s is a report", source.name), "%s", hint);
+	else
+		err = ph_session_open(&source, run, &s);
+	if (!err) {
+		err = fn(&s, run, ctx);
+		ph_session_close(&s);
+	}
+	ph_source_close(&source);
+	return err;
+}

@@ -92,17 +92,23 @@ uint64_t ph_graph_uncounted_big(const struct ph_graph *g, uint32_t node)
 	return b ? b->uncounted : UINT32_MAX;
 }
 
-uint32_t ph_graph_find(const struct ph_graph *g, ph_addr address)
+uint32_t ph_graph_find_before(const struct ph_graph *g, ph_addr address)
 {
 	uint32_t lo = 1, hi = g->n;
 	while (lo < hi) {
 		uint32_t mid = lo + (hi - lo) / 2;
-		if (g->address[mid] < address)
+		if (g->address[mid] <= address)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	return lo < g->n && g->address[lo] == address ? lo : 0;
+	return lo - 1;
+}
+
+uint32_t ph_graph_find(const struct ph_graph *g, ph_addr address)
+{
+	uint32_t node = ph_graph_find_before(g, address);
+	return node && g->address[node] == address ? node : 0;
 }
 
 bool ph_graph_labels(const struct ph_graph *g, uint32_t node, const ph_label_id **ret)
