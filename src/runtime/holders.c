@@ -223,9 +223,9 @@ static uint32_t stack_size(const struct ph_runtime *rt, ph_addr code)
 	       n < MAX_SLOTS ? n : 0;
 }
 
-static void search_slots(struct holders *h, ph_addr code, ph_addr from, uint64_t n)
+static void search_slots(struct holders *h, ph_addr code, uint32_t line, ph_addr from, uint64_t n)
 {
-	struct ph_rootref ref = { .kind = PH_ROOTREF_LOCAL, .code = code };
+	struct ph_rootref ref = { .kind = PH_ROOTREF_LOCAL, .code = code, .line = line };
 	const struct ph_runtime *rt = h->rt;
 	bool borrowed;
 	char *name ph_cleanup_free = ph_runtime_root_name(rt, &ref);
@@ -251,7 +251,7 @@ static void frame_temporaries(struct holders *h, ph_addr iframe)
 	     n++, iframe = f.previous) {
 		if (f.owner > h->rt->layout->enums[PH_E_FRAME_OWNED_BY_FRAME_OBJECT].value || f.nvisited)
 			continue;
-		search_slots(h, f.code, f.slots + 8ull * f.nslots, stack_size(h->rt, f.code));
+		search_slots(h, f.code, ph_py_frame_line(h->rt, &f), f.slots + 8ull * f.nslots, stack_size(h->rt, f.code));
 	}
 }
 
@@ -262,7 +262,8 @@ static void frame_object_temporaries(struct holders *h, ph_addr frame)
 	for (size_t n = 0; frame && n < MAX_FRAMES && spend(h, 64);
 	     n++, frame = rt_field(rt, frame, PH_F_PyFrame_f_back)) {
 		ph_addr code = rt_field(rt, frame, PH_F_PyFrame_f_code);
-		search_slots(h, code, rt_field(rt, frame, PH_F_PyFrame_f_valuestack), stack_size(rt, code));
+		search_slots(h, code, ph_py_frame_object_line(rt, frame), rt_field(rt, frame, PH_F_PyFrame_f_valuestack),
+			     stack_size(rt, code));
 	}
 }
 
