@@ -33,7 +33,8 @@ static void find_holders(struct holdings *h)
 		if (x->parent == PH_NO_READING)
 			continue;
 		const struct ph_reading *parent = &h->rs.items.items[x->parent];
-		bool of_class = g->types[parent->type].form == PH_FORM_TYPE && !x->namespace;
+		bool of_class = g->types[parent->type].form == PH_FORM_TYPE && !x->namespace &&
+				!x->of_class;
 		bool own = !h->closed[x->parent] && !of_class && (x->place || !(is_small(t) || x->namespace));
 		h->closed[i] = h->closed[x->parent] || of_class || x->place || t->form == PH_FORM_CODE;
 		if (!own)

@@ -67,7 +67,8 @@ static uint32_t reading_number(struct ph_readings *rs, struct ph_reading reading
 	if (fold != PH_NO_READING)
 		return fold;
 	uint32_t *number = ph_map_at(&rs->by_step, reading.parent,
-				     (uint64_t)reading.text << 32 | reading.type << 1 | reading.namespace);
+				     (uint64_t)reading.text << 32 | reading.type << 2 | reading.of_class << 1 |
+					     reading.namespace);
 	if (!number || *number)
 		return number ? *number - 1 : PH_NO_READING;
 	if (rs->items.n >= UINT32_MAX - 2 || !PH_VEC_PUSH(&rs->items, reading))
@@ -138,6 +139,12 @@ static bool of_table(struct ph_readings *rs)
 	return rs->table;
 }
 
+static bool ends_in_place(const char *text)
+{
+	size_t n = strlen(text), place = strlen(PH_FOLDED_PLACE);
+	return n >= place && !strcmp(text + n - place, PH_FOLDED_PLACE);
+}
+
 static bool is_place(const struct ph_readings *rs, ph_label_id id, uint32_t text, bool in_namespace)
 {
 	switch (PH_LABEL_ID_KIND(id)) {
@@ -150,8 +157,16 @@ static bool is_place(const struct ph_readings *rs, ph_label_id id, uint32_t text
 	case PH_LABEL_CACHE:
 		return true;
 	default:
-		return !strcmp(rs->texts.items + text, PH_FOLDED_PLACE);
+		return ends_in_place(rs->texts.items + text);
 	}
+}
+
+/* A namespace is written like that, whether it is an instance's or a function's. */
+static bool leads_to_namespace(const struct ph_readings *rs, ph_label_id id, uint32_t text, uint32_t to)
+{
+	enum ph_label_kind kind = PH_LABEL_ID_KIND(id);
+	return (kind == PH_LABEL_DICT || kind == PH_LABEL_ATTR) && !strcmp(rs->texts.items + text, ".__dict__") &&
+	       rs->r->g->types[rs->r->g->type[to]].cls == PH_TYPE_DICT;
 }
 
 static uint32_t step_reading(struct ph_readings *rs, uint32_t state)
@@ -159,15 +174,21 @@ static uint32_t step_reading(struct ph_readings *rs, uint32_t state)
 	const struct ph_graph *g = rs->r->g;
 	uint32_t before = rs->r->parent[state], to = ph_state_node(rs->r, state);
 	ph_label_id id = edge_label(rs, ph_state_node(rs->r, before), to);
-	bool in_namespace = rs->items.items[rs->of[before]].namespace;
+	uint32_t parent = rs->of[before];
+	bool in_namespace = rs->items.items[parent].namespace;
 	uint32_t text = PH_LABEL_ID_KIND(id) == PH_LABEL_VALUE && !in_namespace && of_table(rs)
 				? text_number(rs, PH_FOLDED_PLACE) : label_text(rs, id, in_namespace);
 	if (text == PH_NO_READING)
 		return text;
-	bool namespace = PH_LABEL_ID_KIND(id) == PH_LABEL_DICT && g->types[g->type[to]].cls == PH_TYPE_DICT;
-	return reading_number(rs, (struct ph_reading){ .parent = rs->of[before], .text = text,
+	/* an attribute reads the same in a namespace, in a slot, or among values without a dict */
+	if (in_namespace)
+		parent = rs->items.items[parent].parent;
+	bool of_class = in_namespace && g->types[rs->items.items[parent].type].form == PH_FORM_TYPE;
+	return reading_number(rs, (struct ph_reading){ .parent = parent, .text = text,
 						       .type = rs->canonical[g->type[to]], .first = state,
-						       .namespace = namespace, .place = is_place(rs, id, text, in_namespace) });
+						       .namespace = leads_to_namespace(rs, id, text, to),
+						       .of_class = of_class,
+						       .place = is_place(rs, id, text, in_namespace) });
 }
 
 struct ph_err *ph_readings_compute(const struct ph_reach *r, const uint8_t *wanted, struct ph_readings *ret)

@@ -10,11 +10,12 @@
 /* The reading of a path but for its last step, the words of that, and the type of what it
  * leads to (canonical). */
 struct ph_reading {
-	uint32_t parent;  /* PH_NO_READING: text is a root's */
+	uint32_t parent;  /* of what is in a namespace its owner's; PH_NO_READING: text is a root's */
 	uint32_t text;    /* offset in texts */
 	uint32_t type;
 	uint32_t first;   /* the first state that has it: the nearest to a root */
 	bool namespace;   /* it leads to a namespace, and is no step of its own */
+	bool of_class;    /* in a class's namespace: an attribute of the class */
 	bool place;       /* one of many in a container */
 };
 struct ph_readings {
