@@ -219,8 +219,28 @@ static char *reading(const struct ph_graph *g, const struct ph_path *p)
 	return ret;
 }
 
-/* Keeps the path unless one like it was kept. */
-static struct ph_err *keep(struct alternatives *a, uint32_t part, struct ph_path *ret, bool *ret_new)
+/* Keeps the path unless one like it was kept; takes it over. */
+static struct ph_err *keep(struct alternatives *a, struct ph_path *p, bool *ret_new)
+{
+	char *text = reading(a->r->g, p);
+	*ret_new = false;
+	if (!text || !PH_VEC_RESERVE(&a->seen, 1)) {
+		ph_path_deinit(p);
+		free(text);
+		return ph_err_nomem();
+	}
+	for (size_t i = 0; i < a->seen.n; i++)
+		if (!strcmp(a->seen.items[i], text)) {
+			free(text);
+			ph_path_deinit(p);
+			return NULL;
+		}
+	a->seen.items[a->seen.n++] = text;
+	*ret_new = true;
+	return NULL;
+}
+
+static struct ph_err *keep_part(struct alternatives *a, uint32_t part, struct ph_path *ret, bool *ret_new)
 {
 	a->states.n = 0;
 	*ret_new = false;
@@ -229,21 +249,7 @@ static struct ph_err *keep(struct alternatives *a, uint32_t part, struct ph_path
 		if (!PH_VEC_PUSH(&a->states, a->parts.items[i].state))
 			return ph_err_nomem();
 	struct ph_err *err = ph_path_from_states(a->r, source, a->states.items, (uint32_t)a->states.n, ret);
-	char *text = err ? NULL : reading(a->r->g, ret);
-	if (err || !text || !PH_VEC_RESERVE(&a->seen, 1)) {
-		ph_path_deinit(ret);
-		free(text);
-		return err ? err : ph_err_nomem();
-	}
-	for (size_t i = 0; i < a->seen.n; i++)
-		if (!strcmp(a->seen.items[i], text)) {
-			free(text);
-			ph_path_deinit(ret);
-			return NULL;
-		}
-	a->seen.items[a->seen.n++] = text;
-	*ret_new = true;
-	return NULL;
+	return err ? err : keep(a, ret, ret_new);
 }
 
 static struct ph_err *search(struct alternatives *a, uint32_t end, uint32_t limit, struct ph_path *ret,
@@ -259,7 +265,7 @@ static struct ph_err *search(struct alternatives *a, uint32_t end, uint32_t limi
 		if (!a->parts.items[part].whole)
 			expand(a, part);
 		else
-			err = keep(a, part, &ret[*ret_n], &new);
+			err = keep_part(a, part, &ret[*ret_n], &new);
 		*ret_n += new;
 	}
 	return !err && a->nomem ? ph_err_nomem() : err;
@@ -279,7 +285,14 @@ struct ph_err *ph_paths_find(struct ph_reach *r, uint32_t node, uint32_t limit, 
 		err = ph_path_find(r, node, *ret);
 		*ret_n = !err;
 	} else if (end != UINT32_MAX) {
-		err = ph_reach_in_edges(r) ? search(&a, end, limit, *ret, ret_n) : ph_err_nomem();
+		/* the best one may be such as no alternative is: it is what there is */
+		bool new = false;
+		err = ph_path_find(r, node, *ret);
+		if (!err)
+			err = keep(&a, *ret, &new);
+		*ret_n = new;
+		if (!err)
+			err = ph_reach_in_edges(r) ? search(&a, end, limit, *ret, ret_n) : ph_err_nomem();
 	}
 	for (size_t i = 0; i < a.seen.n; i++)
 		free(a.seen.items[i]);
