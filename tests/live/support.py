@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 import jsonschema
 
@@ -96,6 +97,7 @@ class Sample:
         if not line.startswith("ready"):
             self.kill()
             raise RuntimeError(f"{script} on {python} is not ready: {line!r}")
+        self.ready = line
 
     def kill(self):
         """With what it has forked."""
@@ -145,6 +147,36 @@ class Sample:
 
 ORACLE = os.path.join(ROOT, "tests/oracle")
 WORKLOADS = sorted(os.path.basename(p) for p in glob.glob(os.path.join(ORACLE, "workload_*.py")))
+
+
+class Holders(Sample):
+    """The program with the markers; its ready line has facts."""
+
+    def __init__(self, python):
+        super().__init__(python, os.path.join(ORACLE, "holders.py"))
+        self.facts = json.loads(self.ready.split(None, 1)[1])
+        while not self.sleeps():
+            time.sleep(0.01)
+
+    def sleeps(self):
+        """It has said ready before it stands still."""
+        with open(f"/proc/{self.pid}/stat") as f:
+            return f.read().rpartition(")")[2].split()[0] == "S"
+
+    def evaluate(self, reports):
+        path = os.path.join(self.dir.name, "reports")
+        with open(path, "w") as f:
+            json.dump(reports, f)
+        answer = self.ask(path)
+        if answer != "done\n":
+            raise RuntimeError(f"no verdicts: {answer!r}")
+        with open(path + ".verdicts") as f:
+            return json.load(f)
+
+
+def read_objects(path):
+    with open(path) as f:
+        return {o["address"]: o for o in map(json.loads, f)}
 
 
 def same_in_cores(results, name, sample, live):
