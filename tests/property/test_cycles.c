@@ -340,14 +340,15 @@ static void check_cut(const struct ph_graph *g, const struct naive_group *group,
 	ck_assert_str_eq(got->cut_label, best->text);
 }
 
-/* Counts take part: a live group may look like one of infrastructure. */
+/* Counts and objects take part: a live group may look like one of infrastructure. */
 static bool is_group(const struct ph_cycle_group *got, const struct naive_group *want)
 {
 	bool same = got->garbage == want->garbage && got->nshape == want->shape.n &&
 		    got->count == want->n && got->objects == want->objects &&
 		    want->components[0] & BIT(got->steps[0].node);
 	for (uint32_t i = 0; same && i < got->nshape; i++)
-		same = !strcmp(got->shape[i], want->shape.step[i].type) &&
+		same = got->steps[i].node == want->shape.step[i].node &&
+		       !strcmp(got->shape[i], want->shape.step[i].type) &&
 		       !strcmp(got->labels[i], want->shape.step[i].text);
 	return same;
 }
