@@ -102,13 +102,30 @@ static bool generator_place(struct ph_objects *os, const struct ph_object *o, ch
 	return true;
 }
 
+/* The code of a frame object's frame; 0 = it has none. */
+static ph_addr frame_code(struct ph_objects *os, ph_addr frame)
+{
+	struct ph_py_frame f;
+	if (has(os, PH_F_PyFrame_f_code))
+		return m_u64(os, frame, PH_F_PyFrame_f_code) & PH_REF_ADDR;
+	ph_addr at = has(os, PH_F_PyFrame_f_frame) ? m_u64(os, frame, PH_F_PyFrame_f_frame) & PH_REF_ADDR : 0;
+	return at && ph_py_frame(os->rt, at, &f) && f.has_code ? f.code : 0;
+}
+
+/* Where the exception passed: the frame may have gone on since. From 3.11 on the line is
+ * worked out when somebody asks for it. */
 static bool traceback_place(struct ph_objects *os, const struct ph_object *o, char *buf, size_t max)
 {
 	ph_addr frame = o_u64(os, o, PH_F_PyTraceback_tb_frame) & PH_REF_ADDR;
 	const struct ph_type *t = ph_object_type(os, frame);
-	struct ph_object f;
-	return t && t->kind && !strcmp(t->kind->name, "frame") && ph_object_open(os, frame, t, &f) &&
-	       frame_place(os, &f, buf, max);
+	ph_addr code = t && t->kind && !strcmp(t->kind->name, "frame") ? frame_code(os, frame) : 0;
+	if (!code || !has(os, PH_F_PyTraceback_tb_lineno) || !has(os, PH_F_PyTraceback_tb_lasti))
+		return false;
+	int32_t line = (int32_t)o_u32(os, o, PH_F_PyTraceback_tb_lineno);
+	if (line <= 0)
+		line = (int32_t)ph_py_line(os->rt, code, (int32_t)o_u32(os, o, PH_F_PyTraceback_tb_lasti));
+	ph_py_where(os->rt, code, line > 0 ? (uint32_t)line : 0, buf, max);
+	return true;
 }
 
 static const struct {
