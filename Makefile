@@ -42,6 +42,14 @@ $(BUILD)/src/replay/image.o: $(BUILD)/child.bin
 $(BUILD)/src/replay/image.o: PH_CFLAGS += -DPYHEAP_CHILD='"$(BUILD)/child.bin"'
 endif
 
+# the shipped layouts, embedded as they are
+LAYOUTS := $(wildcard layouts/*.layout)
+$(BUILD)/layouts.txt: $(LAYOUTS)
+	@mkdir -p $(@D)
+	$(call say,CAT $@) for f in $(LAYOUTS); do echo "file $$f"; cat "$$f"; done >$@
+$(BUILD)/src/layout/layoutfile.o: $(BUILD)/layouts.txt
+$(BUILD)/src/layout/layoutfile.o: PH_CFLAGS += -DPYHEAP_LAYOUTS='"$(BUILD)/layouts.txt"'
+
 $(BUILD)/pyheap: $(BUILD)/src/main.o $(LIB)
 	$(call say,LD $@) $(CC) $(LDFLAGS) $(SAN) -o $@ $^ $(LIBS)
 

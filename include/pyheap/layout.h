@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* layout: where the members of CPython's structs are, from DWARF.
+/* layout: where the members of CPython's structs are, from DWARF or from a layout file
+ * that was made of it.
  *
  * fields.def lists what pyheap wants to know; everything is resolved in one
  * pass when a layout is opened. Ask whether a member exists; never compare
@@ -7,6 +8,7 @@
 #ifndef PYHEAP_LAYOUT_H
 #define PYHEAP_LAYOUT_H
 
+#include <stdio.h>
 #include <pyheap/target.h>
 
 enum ph_field {
@@ -51,28 +53,67 @@ struct ph_member {
 	bool present;
 };
 
+/* What can be told of an interpreter before its layout is known; −1 = not known. */
+struct ph_python {
+	uint32_t hexversion; /* PY_VERSION_HEX; 0 = not known */
+	int debug, free_threaded;
+};
+
 struct ph_layout {
 	struct ph_member field[PH_FIELDS];
 	struct { uint32_t bytes; bool present; } sizes[PH_STRUCTS];
 	struct { int64_t value; bool present; } enums[PH_ENUMERATORS];
-	char source[16];      /* "dwarf" */
+	char source[16];      /* "dwarf", "debuginfod", "shipped", "file" */
 	char *origin;         /* the file that the answer came from, for people */
 	char build_id[130];   /* hex, of the interpreter's ELF file; "" = none */
+	bool own;             /* made of this very build, by its build-id; else it is to be proven */
+	uint32_t *versions;   /* that a layout file is of: PY_VERSION_HEX; [nversions] */
+	size_t nversions;
 };
+struct ph_layouts PH_VEC(struct ph_layout *);
 
 struct ph_layout_options {
+	const char *layout;     /* --layout FILE, VERSION or "shipped"; NULL = whatever there is */
 	const char *debug_file; /* --debug-file FILE, or NULL */
 	const char *sysroot;    /* where /usr/lib/debug is looked up too, or NULL */
+	bool no_debuginfod;     /* ask no server */
 	bool no_cache;          /* neither read nor write $XDG_CACHE_HOME/pyheap */
 };
 
-/* The layout of the CPython in `module` (the one that defines _PyRuntime), with
- * the optional members of extension modules (array, _collections, …) taken from
- * their own files where the interpreter's has none. Error 5 when a required
- * member or all debug information is missing: names it, and what to install. */
+/* The layouts that the CPython in `module` (the one that defines _PyRuntime) can have:
+ * that of its debug information, or of a layout file with its build-id, else those of its
+ * version, of which one has to prove itself. The optional members of extension modules
+ * (array, _collections, …) come from their own files where the interpreter's has none.
+ * Error 5 when there is none: says what is missing, and what to do. The caller frees
+ * *ret with ph_layouts_free(), also after an error. */
+struct ph_err *ph_layouts_find(const struct ph_target *target, const struct ph_module *module,
+			       const struct ph_python *python, const struct ph_layout_options *opt,
+			       struct ph_layouts *ret);
+void ph_layouts_free(struct ph_layouts *layouts);
+/* From debug information alone. Error 5 when a required member or all of it is missing:
+ * names it, and what to install. */
 struct ph_err *ph_layout_open(const struct ph_target *target, const struct ph_module *module,
 			      const struct ph_layout_options *opt, struct ph_layout **ret);
 void ph_layout_free(struct ph_layout *layout);
+/* Writes it as a file that --layout takes. */
+void ph_layout_print(FILE *f, const struct ph_layout *layout, uint16_t machine, const struct ph_python *python);
+/* One line of fields.def as a layout answers it. */
+struct ph_layout_row {
+	char kind;            /* 'F' a member, 'S' a size, 'E' an enumerator */
+	const char *name;     /* "PyDict_ma_keys" */
+	struct ph_member member; /* of S and E only `present` */
+	int64_t value;        /* of S and E */
+};
+/* The i-th; false when there are no more. */
+bool ph_layout_row(const struct ph_layout *layout, size_t i, struct ph_layout_row *ret);
+/* A row whose answers are not the same in both, as "PyDict_ma_keys"; rows that only one
+ * of them has are no contradiction. NULL: none; then *ret_more tells which one knows more
+ * (< 0: a, > 0: b, 0: neither). */
+const char *ph_layout_contradiction(const struct ph_layout *a, const struct ph_layout *b, int *ret_more);
+
+/* PY_VERSION_HEX of "3.14.0rc1", 0 when it is no version; and back. */
+uint32_t ph_version_parse(const char *text, size_t n);
+void ph_version_text(uint32_t hexversion, char ret[32]);
 
 static inline bool ph_layout_has(const struct ph_layout *l, enum ph_field f)
 {

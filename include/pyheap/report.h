@@ -152,6 +152,25 @@ json_t *ph_report_explain(const struct ph_report_meta *meta, const struct ph_gra
 json_t *ph_report_threads(const struct ph_report_meta *meta, const struct ph_graph *g, const struct ph_dominators *d,
 			  const struct ph_stacks_result *s, const struct ph_report_keys *keys);
 
+/* A layout: where it comes from, and its rows. */
+struct ph_report_layout_row {
+	char kind;                  /* 'F' a member, 'S' a size, 'E' an enumerator */
+	const char *name;
+	bool present, array, bitfield;
+	uint32_t offset, size, stride, bit, bits;
+	int64_t value;              /* of S and E */
+};
+struct ph_report_layout {
+	const char *source, *origin, *build_id; /* "" = none */
+	const char *version;        /* "" = not known */
+	const char *arch;
+	bool debug_build, free_threaded;
+	bool proven;                /* made of this build, or checked against the target */
+	const struct ph_report_layout_row *rows;
+	size_t n;
+};
+json_t *ph_report_layout(const struct ph_report_layout *layout);
+
 /* Without rows: those are streamed. */
 json_t *ph_report_objects(const struct ph_report_meta *meta, const struct ph_graph *g);
 json_t *ph_report_object(const struct ph_report_meta *meta, const struct ph_graph *g, uint32_t node,

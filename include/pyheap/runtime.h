@@ -27,11 +27,36 @@ struct ph_runtime {
 	ph_addr lookdict;               /* ≤3.10: dk_lookup of dicts with keys of any type; 0 = not known */
 };
 
+/* What can be told of the interpreter whose _PyRuntime is at `runtime` in `module`,
+ * before or after the capture. */
+void ph_python_identify(const struct ph_target *target, const struct ph_module *module, ph_addr runtime,
+			struct ph_python *ret);
+
 /* Reads and checks the runtime of a captured target. Errors: 3 no interpreter
  * (not CPython, or not initialised), 5 the layout does not fit. */
 struct ph_err *ph_runtime_open(const struct ph_target *target, const struct ph_layout *layout,
 			       struct ph_notes *notes, struct ph_runtime **ret);
 void ph_runtime_free(struct ph_runtime *rt);
+
+/* ---- whether the layout fits ------------------------------------------------ */
+
+enum ph_verdict { PH_VERDICT_UNKNOWN, PH_VERDICT_YES, PH_VERDICT_NO };
+#define PH_CHECKS 11
+struct ph_fit {
+	enum ph_verdict verdict[PH_CHECKS];
+	bool fits;     /* nothing contradicts it */
+	bool proven;   /* and all that matters could be looked at */
+	char why[160]; /* the first contradiction; "" = none */
+};
+/* "sizes are those of tp_basicsize" */
+const char *ph_check_name(size_t i);
+/* Holds what the layout says against what the target says. */
+void ph_runtime_check(const struct ph_runtime *rt, const struct ph_python *python, struct ph_fit *ret);
+/* Opens the runtime with the one of the layouts that fits (its `layout`). Those
+ * that were not made of this very build must be proven. Errors as ph_runtime_open(), and
+ * 5 when none fits, or when several do that contradict each other. */
+struct ph_err *ph_runtime_choose(const struct ph_target *target, const struct ph_layouts *layouts,
+				 const struct ph_python *python, struct ph_notes *notes, struct ph_runtime **ret);
 /* "3.11.2", "3.14.0rc1" */
 void ph_runtime_version(const struct ph_runtime *rt, char buf[32]);
 

@@ -17,7 +17,11 @@ struct ph_target_options {
 	bool ignore_limits;       /* tests only: skip the memory check */
 };
 
-enum ph_target_kind { PH_TARGET_PROCESS, PH_TARGET_CORE };
+enum ph_target_kind {
+	PH_TARGET_PROCESS,
+	PH_TARGET_CORE,
+	PH_TARGET_BINARY, /* files only: there is no memory to capture */
+};
 
 /* One mapped ELF file. */
 struct ph_module {
@@ -67,6 +71,11 @@ struct ph_target {
  * 7 32-bit, big-endian or another machine. */
 struct ph_err *ph_target_open(const char *what, const struct ph_target_options *opt,
 			      struct ph_notes *notes, struct ph_target **ret);
+/* An interpreter's program or library and the extension modules installed with it, as
+ * modules in ELF addresses. Errors: 2 no such file, 3 not an ELF program. */
+struct ph_err *ph_target_open_binary(const char *path, struct ph_target **ret);
+/* Whether it is an ELF program or library. */
+bool ph_target_is_binary(const char *path);
 /* Takes the memory: a process is stopped, copied and resumed (its modules are
  * listed anew); a core is mapped. May be called again for a process: what the
  * first capture gave is freed. Errors as above, and 7 when the copy would not

@@ -30,7 +30,7 @@ enum ph_option_id {
 	 PH_TAKES(BYTES) | PH_TAKES(NO_HEADER) | PH_TAKES(QUIET) | PH_TAKES(STRICT))
 /* … and those that read a target. */
 #define PH_TAKES_TARGET \
-	(PH_TAKES(EXE) | PH_TAKES(SYSROOT) | PH_TAKES(DEBUG_FILE) | PH_TAKES(PAUSE) | \
+	(PH_TAKES(EXE) | PH_TAKES(SYSROOT) | PH_TAKES(DEBUG_FILE) | PH_TAKES(LAYOUT) | PH_TAKES(PAUSE) | \
 	 PH_TAKES(LOW_MEMORY) | PH_TAKES(STOP_TIMEOUT) | PH_TAKES(EXEC) | PH_TAKES(NO_EXEC) | PH_TAKES(VERIFY) | \
 	 PH_TAKES(PROGRESS) | PH_TAKES(VERBOSE))
 
@@ -62,7 +62,7 @@ struct ph_options {
 	struct ph_opt_number stop_timeout, max_growth;
 	struct ph_opt_maxima max_count;
 	struct ph_opt_list through, avoid;
-	const char *sort, *format, *output, *exe, *sysroot, *debug_file, *pause, *color, *progress;
+	const char *sort, *format, *output, *exe, *sysroot, *debug_file, *layout, *pause, *color, *progress;
 	const char *type, *generation, *by;
 	bool no_retained, json, force, low_memory, strict, values, quiet, verbose, bytes, no_header;
 	bool all, refs, roots, exec, no_exec, verify, compress, help;
@@ -116,7 +116,7 @@ void ph_help_all(struct ph_out *out);
 
 /* ---- what commands share ------------------------------------------------------------ */
 
-enum ph_source_kind { PH_SOURCE_TARGET, PH_SOURCE_REPORT, PH_SOURCE_SNAPSHOT };
+enum ph_source_kind { PH_SOURCE_TARGET, PH_SOURCE_REPORT, PH_SOURCE_SNAPSHOT, PH_SOURCE_BINARY };
 /* TARGET told apart. Standard input ("-") is spooled to an unlinked file. */
 struct ph_source {
 	enum ph_source_kind kind;
@@ -134,7 +134,9 @@ struct ph_session {
 	struct ph_snapshot *snapshot;
 	json_t *meta_doc;              /* of the snapshot: owns what meta has */
 	struct ph_target *target;
-	struct ph_layout *layout;
+	struct ph_python python;
+	struct ph_layouts layouts;     /* that the target may have */
+	const struct ph_layout *layout; /* the one of them that it has */
 	struct ph_runtime *rt;
 	struct ph_objects_options replay;
 	struct ph_graph *graph;        /* the snapshot's, where there is one */
@@ -146,11 +148,17 @@ struct ph_session {
 };
 struct ph_err *ph_session_open(const struct ph_source *source, const struct ph_run *run,
 			       struct ph_session *ret);
+/* Its first steps alone, for commands that ask about the target and not about its heap.
+ * The target opened, and the layouts found that it may have; */
+struct ph_err *ph_session_begin(const struct ph_source *source, const struct ph_run *run, struct ph_session *s);
+/* its memory captured, and the runtime read with the layout that fits. */
+struct ph_err *ph_session_capture(struct ph_session *s, struct ph_messages *messages);
 void ph_session_close(struct ph_session *s);
 /* Opens the run's TARGET, which must not be a report (else error 2 with this hint), and
  * calls fn with it. */
 struct ph_err *ph_session_with(const struct ph_run *run, const char *hint, void *ctx,
 			       struct ph_err *(*fn)(struct ph_session *s, const struct ph_run *run, void *ctx));
+const char *ph_arch_name(uint16_t machine);
 /* Who holds the objects from outside the graph; to be freed with ph_excess_free(), also
  * after an error. */
 struct ph_err *ph_cmd_roots(const struct ph_session *s, struct ph_excess **ret);

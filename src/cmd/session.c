@@ -8,9 +8,10 @@
 
 #define COLLECTING_TRIES 5         /* captures while the collector is at work */
 #define COLLECTING_WAIT_NS 10000000 /* between them */
+#define MAX_TORN 20 /* objects that were changing when the process was stopped */
 #define OLDEST_HEXVERSION 0x03080000
 
-static const char *arch_name(uint16_t machine)
+const char *ph_arch_name(uint16_t machine)
 {
 	return machine == EM_X86_64 ? "x86_64" : machine == EM_AARCH64 ? "aarch64" : "unknown";
 }
@@ -25,27 +26,39 @@ static struct ph_err *open_target(const struct ph_source *source, const struct p
 		.no_pause = opt->pause && !strcmp(opt->pause, "none"),
 		.low_memory = opt->low_memory,
 	};
-	return ph_target_open(source->path, &options, &s->notes, &s->target);
+	return source->kind == PH_SOURCE_BINARY ? ph_target_open_binary(source->path, &s->target)
+						: ph_target_open(source->path, &options, &s->notes, &s->target);
 }
 
-static struct ph_err *open_layout(const struct ph_source *source, const struct ph_options *opt,
-				  struct ph_session *s)
+static struct ph_err *find_layouts(const struct ph_source *source, const struct ph_options *opt,
+				   struct ph_session *s)
 {
-	struct ph_layout_options options = { .debug_file = opt->debug_file, .sysroot = opt->sysroot };
+	struct ph_layout_options options = { .layout = opt->layout, .debug_file = opt->debug_file, .sysroot = opt->sysroot };
 	const struct ph_module *module;
 	ph_addr runtime;
-	if (ph_target_symbol(s->target, "_PyRuntime", &module, &runtime, NULL))
-		return ph_layout_open(s->target, module, &options, &s->layout);
-	return ph_err_hint(ph_err_new(PH_ERR_NOT_PYTHON, "%s: not CPython 3.8 or later: no file in it defines "
-				      "_PyRuntime", source->name),
-			   s->target->kind == PH_TARGET_CORE
-				   ? "if it is, --exe FILE or --sysroot DIR say where its files are"
-				   : "pass the PID of the interpreter itself, not of its shell or wrapper");
+	if (!ph_target_symbol(s->target, "_PyRuntime", &module, &runtime, NULL))
+		return ph_err_hint(ph_err_new(PH_ERR_NOT_PYTHON, "%s: not CPython 3.8 or later: no file in it defines "
+					      "_PyRuntime", source->name),
+				   s->target->kind == PH_TARGET_CORE
+					   ? "if it is, --exe FILE or --sysroot DIR say where its files are"
+					   : "pass the PID of the interpreter itself, not of its shell or wrapper");
+	ph_python_identify(s->target, module, runtime, &s->python);
+	return ph_layouts_find(s->target, module, &s->python, &options, &s->layouts);
+}
+
+struct ph_err *ph_session_begin(const struct ph_source *source, const struct ph_run *run, struct ph_session *s)
+{
+	ph_messages_phase(run->messages, "opening the target");
+	struct ph_err *err = open_target(source, run->opt, s);
+	if (err)
+		return err;
+	ph_messages_phase(run->messages, "reading debug information");
+	return find_layouts(source, run->opt, s);
 }
 
 /* During a collection objects are on temporary lists; waiting a little mostly
  * gives a moment without one. */
-static struct ph_err *capture(struct ph_session *s, struct ph_messages *messages)
+struct ph_err *ph_session_capture(struct ph_session *s, struct ph_messages *messages)
 {
 	const struct timespec wait = { .tv_nsec = COLLECTING_WAIT_NS };
 	const struct ph_notes before = s->notes;
@@ -55,7 +68,7 @@ static struct ph_err *capture(struct ph_session *s, struct ph_messages *messages
 		if (err || ph_interrupted)
 			return err ? err : ph_err_interrupted();
 		ph_messages_phase(messages, "reading the interpreter");
-		err = ph_runtime_open(s->target, s->layout, &s->notes, &s->rt);
+		err = ph_runtime_choose(s->target, &s->layouts, &s->python, &s->notes, &s->rt);
 		if (err || !s->rt->collecting || s->target->kind != PH_TARGET_PROCESS ||
 		    i == COLLECTING_TRIES)
 			return err;
@@ -71,6 +84,7 @@ static struct ph_err *capture(struct ph_session *s, struct ph_messages *messages
 static void fill_meta(const struct ph_source *source, struct ph_session *s)
 {
 	const struct ph_target *t = s->target;
+	s->layout = s->rt->layout;
 	ph_runtime_version(s->rt, s->version);
 	s->script = t->argv ? ph_script_name(t->argv, t->argc) : NULL;
 	s->meta = (struct ph_report_meta){
@@ -84,7 +98,7 @@ static void fill_meta(const struct ph_source *source, struct ph_session *s)
 		.layout_source = s->layout->source,
 		.build_id = s->layout->build_id,
 		.version = s->version,
-		.arch = arch_name(t->machine),
+		.arch = ph_arch_name(t->machine),
 		.debug_build = s->rt->debug_build,
 		.free_threaded = s->rt->free_threaded,
 		.interpreters = s->rt->ninterps,
@@ -95,15 +109,16 @@ static void fill_meta(const struct ph_source *source, struct ph_session *s)
 
 /* Code of a core that somebody else has written is run only when asked for. */
 static struct ph_objects_options replay_options(const struct ph_source *source, const struct ph_options *opt,
-						const struct ph_target *target)
+						const struct ph_target *target, const struct ph_layout *layout)
 {
 	struct stat st;
 	bool own = target->kind == PH_TARGET_PROCESS ||
 		   (!source->is_stdin && !stat(source->path, &st) && st.st_uid == geteuid());
+	bool may = !opt->no_exec && (own || opt->exec || opt->verify);
 	return (struct ph_objects_options){
-		.replay = !opt->no_exec && (own || opt->exec || opt->verify),
+		.replay = may,
 		.separate = !own,
-		.verify = opt->verify,
+		.verify = opt->verify || (may && !layout->own),
 	};
 }
 
@@ -121,6 +136,28 @@ static void say_differences(const struct ph_run *run, const struct ph_session *s
 	}
 	ph_messages_say(run->messages, "verify: %llu answers of the objects' own code compared, %llu differ",
 			(unsigned long long)s->replay.verified, (unsigned long long)n);
+}
+
+/* A layout that was not made of this build has to show that it reads the heap consistently:
+ * the objects' own code says the same, and nothing has more references than are counted. */
+static struct ph_err *prove_layout(const struct ph_session *s)
+{
+	uint64_t torn = s->notes.kind[PH_NOTE_NEGATIVE_EXCESS].count;
+	const char *origin = s->layout->origin;
+	struct ph_err *err = NULL;
+	if (s->layout->own)
+		return NULL;
+	for (uint32_t i = 0; i < s->graph->ntypes && !err; i++) {
+		const struct ph_graph_type *t = &s->graph->types[i];
+		if (t->refs_differ + t->sizes_differ > MAX_TORN)
+			err = ph_err_new(PH_ERR_LAYOUT, "the layout %s does not fit: the own code of %s tells other %s", origin,
+					 t->name, t->refs_differ ? "references" : "sizes");
+	}
+	if (!err && torn > MAX_TORN + s->graph->n / 10000)
+		err = ph_err_new(PH_ERR_LAYOUT, "the layout %s does not fit: %llu objects have more references than they "
+				 "count", origin, (unsigned long long)torn);
+	return err ? ph_err_hint(err, "install the interpreter's debug information, or name it with --debug-file FILE")
+		   : NULL;
 }
 
 /* What was not possible, and what came of it. */
@@ -148,19 +185,14 @@ static struct ph_err *walk_stages(const struct ph_source *source, const struct p
 	struct ph_err *err;
 	if (run->opt->no_exec && (run->opt->exec || run->opt->verify))
 		return ph_err_new(PH_ERR_USAGE, "--no-exec goes with neither --exec nor --verify");
-	ph_messages_phase(run->messages, "opening the target");
-	err = open_target(source, run->opt, s);
-	if (err)
-		return err;
-	ph_messages_phase(run->messages, "reading debug information");
-	err = open_layout(source, run->opt, s);
+	err = ph_session_begin(source, run, s);
 	if (err)
 		return err;
 	if (run->opt->low_memory && s->target->kind == PH_TARGET_PROCESS) {
 		s->stopped_since = ph_now_ns();
 		s->messages = run->messages;
 	}
-	err = capture(s, run->messages);
+	err = ph_session_capture(s, run->messages);
 	if (err)
 		return err;
 	fill_meta(source, s);
@@ -168,9 +200,11 @@ static struct ph_err *walk_stages(const struct ph_source *source, const struct p
 		return ph_err_new(PH_ERR_REFUSED, "%s: Python %s is not supported: pyheap reads 3.8 and later",
 				  source->name, s->version);
 	ph_messages_phase(run->messages, "reading objects");
-	s->replay = replay_options(source, run->opt, s->target);
+	s->replay = replay_options(source, run->opt, s->target, s->layout);
 	err = ph_graph_build(s->rt, &s->replay, &s->notes, &s->graph);
 	ph_messages_phase(run->messages, NULL);
+	if (!err)
+		err = prove_layout(s);
 	return err ? err : say_replay(run, s);
 }
 
@@ -207,7 +241,7 @@ void ph_session_close(struct ph_session *s)
 		ph_graph_free(s->graph);
 	json_decref(s->meta_doc);
 	ph_runtime_free(s->rt);
-	ph_layout_free(s->layout);
+	ph_layouts_free(&s->layouts);
 	ph_target_close(s->target);
 	if (s->stopped_since)
 		ph_messages_say(s->messages, "--low-memory: the process was stopped for %.1f ms",

@@ -63,9 +63,8 @@ static bool file_name(const char *build_id, char ret[160])
 
 /* ---- the text --------------------------------------------------------------------------- */
 
-/* One line per answer that is there, in the order of the rows:
- *   F id offset size stride bit bits  |  S id bytes  |  E id value
- * between a head with the hash of the rows and an end with that of all before it. */
+/* A head with the hash of the rows, their answers (text.c), and an end with the hash of
+ * all before it. */
 static char *format(const struct ph_row *rows, size_t n, const struct ph_answer *answers,
 		    const char *origin, size_t *ret_len)
 {
@@ -74,16 +73,7 @@ static char *format(const struct ph_row *rows, size_t n, const struct ph_answer 
 	if (!f)
 		return NULL;
 	fprintf(f, "pyheap layout %016" PRIx64 "\norigin %s\n", ph_rows_hash(rows, n), origin);
-	for (size_t i = 0; i < n; i++) {
-		const struct ph_member *m = &answers[i].m;
-		if (!m->present)
-			continue;
-		fprintf(f, "%c %s ", rows[i].kind, rows[i].id);
-		if (rows[i].kind == PH_ROW_FIELD)
-			fprintf(f, "%u %u %u %u %u\n", m->offset, m->size, m->stride, m->bit, m->bits);
-		else
-			fprintf(f, "%" PRId64 "\n", answers[i].value);
-	}
+	ph_rows_print(f, rows, n, answers);
 	fflush(f);
 	fprintf(f, "end %016" PRIx64 "\n", ph_fnv1a(PH_FNV_INIT, text, *ret_len));
 	if (fclose(f)) {
@@ -93,72 +83,20 @@ static char *format(const struct ph_row *rows, size_t n, const struct ph_answer 
 	return text;
 }
 
-/* Decimal number and the separator behind it; false when either is not there. */
-static bool take(const char **at, char separator, int64_t min, int64_t max, int64_t *ret)
-{
-	char *end;
-	errno = 0;
-	*ret = strtoll(*at, &end, 10);
-	if (errno || end == *at || *end != separator || *ret < min || *ret > max)
-		return false;
-	*at = end + 1;
-	return true;
-}
-
-static bool take_text(const char **at, const char *text)
-{
-	size_t len = strlen(text);
-	if (strncmp(*at, text, len))
-		return false;
-	*at += len;
-	return true;
-}
-
-static bool parse_answer(const char **at, const struct ph_row *row, struct ph_answer *ret)
-{
-	int64_t v[5];
-	const char *p = *at;
-	const char head[] = { (char)row->kind, ' ', '\0' };
-	if (!take_text(&p, head) || !take_text(&p, row->id) || !take_text(&p, " "))
-		return true; /* the next line is about a later row */
-	if (row->kind != PH_ROW_FIELD) {
-		int64_t min = row->kind == PH_ROW_SIZE ? 0 : INT64_MIN;
-		int64_t max = row->kind == PH_ROW_SIZE ? UINT32_MAX : INT64_MAX;
-		if (!take(&p, '\n', min, max, &ret->value))
-			return false;
-	} else {
-		for (int i = 0; i < 5; i++)
-			if (!take(&p, i < 4 ? ' ' : '\n', 0, i < 3 ? UINT32_MAX : 64, &v[i]))
-				return false;
-		ret->m = (struct ph_member){ .offset = (uint32_t)v[0], .size = (uint32_t)v[1],
-					     .stride = (uint32_t)v[2], .bit = (uint16_t)v[3],
-					     .bits = (uint16_t)v[4] };
-	}
-	ret->m.present = true;
-	*at = p;
-	return true;
-}
-
 static bool parse(const char *text, size_t len, const struct ph_row *rows, size_t n,
 		  struct ph_answer *answers, char **ret_origin)
 {
 	char head[64], end[64];
-	const char *at = text;
-	snprintf(head, sizeof head, "pyheap layout %016" PRIx64 "\norigin ", ph_rows_hash(rows, n));
+	size_t start = (size_t)snprintf(head, sizeof head, "pyheap layout %016" PRIx64 "\norigin ",
+					ph_rows_hash(rows, n));
 	size_t tail = (size_t)snprintf(end, sizeof end, "end %016x\n", 0u);
-	if (strlen(text) != len || len < tail || !take_text(&at, head))
+	if (strlen(text) != len || len < start + tail || strncmp(text, head, start))
 		return false;
 	snprintf(end, sizeof end, "end %016" PRIx64 "\n", ph_fnv1a(PH_FNV_INIT, text, len - tail));
-	const char *newline = strchr(at, '\n');
-	if (strcmp(text + len - tail, end) || !newline)
-		return false;
-	const char *origin = at;
-	at = newline + 1;
-	memset(answers, 0, n * sizeof *answers);
-	for (size_t i = 0; i < n; i++)
-		if (!parse_answer(&at, &rows[i], &answers[i]))
-			return false;
-	if (at != text + len - tail)
+	const char *origin = text + start, *newline = strchr(origin, '\n');
+	bool *seen ph_cleanup_free = calloc(n + 1, sizeof *seen);
+	if (strcmp(text + len - tail, end) || !newline || !seen ||
+	    ph_rows_parse(newline + 1, text + len - tail, rows, n, answers, seen) != text + len - tail)
 		return false;
 	*ret_origin = strndup(origin, (size_t)(newline - origin));
 	return *ret_origin;

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A layout: the answers to the rows of fields.def, by id. */
-#include <stdio.h>
 #include "layout_priv.h"
 
-static struct ph_layout *assemble(struct ph_answers *s, const struct ph_module *module)
+struct ph_layout *ph_layout_assemble(const struct ph_answer *answers)
 {
 	struct ph_layout *l = calloc(1, sizeof *l);
-	if (!l)
-		return NULL;
-	for (size_t i = 0; i < ph_nrows; i++) {
+	for (size_t i = 0; l && i < ph_nrows; i++) {
 		const struct ph_row *row = &ph_rows[i];
-		const struct ph_answer *a = &s->a[i];
+		const struct ph_answer *a = &answers[i];
 		switch (row->kind) {
 		case PH_ROW_FIELD:
 			l->field[row->slot] = a->m;
@@ -25,38 +22,59 @@ static struct ph_layout *assemble(struct ph_answers *s, const struct ph_module *
 			break;
 		}
 	}
-	strcpy(l->source, "dwarf");
-	ph_hex(module->build_id, module->build_id_len, l->build_id);
-	l->origin = s->origin;
-	s->origin = NULL;
 	return l;
 }
 
-struct ph_err *ph_layout_open(const struct ph_target *target, const struct ph_module *module,
-			      const struct ph_layout_options *opt, struct ph_layout **ret)
+static struct ph_answer answer(const struct ph_layout *l, const struct ph_row *row)
 {
-	static const struct ph_layout_options defaults;
-	char root[48];
-	if (!opt)
-		opt = &defaults;
-	struct ph_debug_search search = { .module = module, .debug_file = opt->debug_file };
-	*ret = NULL;
-	if (module->build_id_len > sizeof module->build_id)
-		return ph_err_new(PH_ERR_LAYOUT, "%s: its build-id is too long", module->path);
-	if (opt->sysroot)
-		search.roots[search.nroots++] = opt->sysroot;
-	search.roots[search.nroots++] = "";
-	/* a container has its own /usr/lib/debug */
-	if (target && target->kind == PH_TARGET_PROCESS && target->pid > 0) {
-		snprintf(root, sizeof root, "/proc/%ld/root", (long)target->pid);
-		search.roots[search.nroots++] = root;
+	struct ph_answer a = { 0 };
+	switch (row->kind) {
+	case PH_ROW_FIELD:
+		a.m = l->field[row->slot];
+		break;
+	case PH_ROW_SIZE:
+		a.value = l->sizes[row->slot].bytes;
+		a.m.present = l->sizes[row->slot].present;
+		break;
+	case PH_ROW_ENUM:
+		a.value = l->enums[row->slot].value;
+		a.m.present = l->enums[row->slot].present;
+		break;
 	}
-	struct ph_answers s ph_cleanup_answers = { 0 };
-	struct ph_err *err = ph_answers_get(target, &search, !opt->no_cache, ph_rows, ph_nrows, &s);
-	if (err)
-		return err;
-	*ret = assemble(&s, module);
-	return *ret ? NULL : ph_err_nomem();
+	return a;
+}
+
+void ph_layout_answers(const struct ph_layout *l, struct ph_answer *answers)
+{
+	for (size_t i = 0; i < ph_nrows; i++)
+		answers[i] = answer(l, &ph_rows[i]);
+}
+
+bool ph_layout_row(const struct ph_layout *l, size_t i, struct ph_layout_row *ret)
+{
+	if (i >= ph_nrows)
+		return false;
+	struct ph_answer a = answer(l, &ph_rows[i]);
+	*ret = (struct ph_layout_row){ (char)ph_rows[i].kind, ph_rows[i].id, a.m, a.value };
+	return true;
+}
+
+static bool same_answer(const struct ph_answer *a, const struct ph_answer *b)
+{
+	return a->value == b->value && a->m.offset == b->m.offset && a->m.size == b->m.size &&
+	       a->m.stride == b->m.stride && a->m.bit == b->m.bit && a->m.bits == b->m.bits;
+}
+
+const char *ph_layout_contradiction(const struct ph_layout *a, const struct ph_layout *b, int *ret_more)
+{
+	*ret_more = 0;
+	for (size_t i = 0; i < ph_nrows; i++) {
+		struct ph_answer x = answer(a, &ph_rows[i]), y = answer(b, &ph_rows[i]);
+		if (x.m.present && y.m.present && !same_answer(&x, &y))
+			return ph_rows[i].id;
+		*ret_more += y.m.present - x.m.present;
+	}
+	return NULL;
 }
 
 void ph_layout_free(struct ph_layout *layout)
@@ -64,5 +82,13 @@ void ph_layout_free(struct ph_layout *layout)
 	if (!layout)
 		return;
 	free(layout->origin);
+	free(layout->versions);
 	free(layout);
+}
+
+void ph_layouts_free(struct ph_layouts *layouts)
+{
+	for (size_t i = 0; i < layouts->n; i++)
+		ph_layout_free(layouts->items[i]);
+	ph_vec_free(layouts);
 }

@@ -5,6 +5,7 @@
 #define PYHEAP_LAYOUT_PRIV_H
 
 #include <elf.h>
+#include <stdio.h>
 #include <pyheap/layout.h>
 
 /* ---- rows (rows.c) ------------------------------------------------------------- */
@@ -33,6 +34,16 @@ struct ph_answer {
 uint64_t ph_rows_hash(const struct ph_row *rows, size_t n);
 uint64_t ph_fnv1a(uint64_t hash, const void *bytes, size_t n);
 #define PH_FNV_INIT 0xcbf29ce484222325ull
+
+/* ---- text (text.c) ----------------------------------------------------------------- */
+
+/* One line an answer. */
+void ph_rows_print(FILE *f, const struct ph_row *rows, size_t n, const struct ph_answer *answers);
+/* Reads such lines in any order: answers[n], and in seen[n] which rows had one. Lines of
+ * other rows are passed over. Where it ended: at `end`, at a line of another kind, or at
+ * one that is wrong. */
+const char *ph_rows_parse(const char *text, const char *end, const struct ph_row *rows, size_t n,
+			  struct ph_answer *answers, bool *seen);
 
 /* ---- ELF files with debug information (elffile.c, debugfile.c) ------------------- */
 
@@ -106,6 +117,38 @@ bool ph_cache_read(const char *build_id, const struct ph_row *rows, size_t n,
 /* Keeps them if it can. */
 void ph_cache_write(const char *build_id, const struct ph_row *rows, size_t n,
 		    const struct ph_answer *answers, const char *origin);
+
+/* ---- layout files (layoutfile.c) ------------------------------------------------------ */
+
+/* One of them, its head read. */
+struct ph_layout_file {
+	char *name;            /* for people */
+	char *text;            /* owned; NULL: embedded */
+	const char *head, *rows, *end;
+	struct PH_VEC(uint32_t) versions;
+	uint16_t machine;
+	bool debug, free_threaded, shipped;
+};
+struct ph_layout_files PH_VEC(struct ph_layout_file);
+/* Adds those embedded in pyheap. */
+struct ph_err *ph_layout_files_shipped(struct ph_layout_files *files);
+/* Adds those in the folders of the user and of the system. */
+struct ph_err *ph_layout_files_folders(struct ph_layout_files *files);
+/* Adds the one in a file. Error 2: not there, or not a layout. */
+struct ph_err *ph_layout_files_read(struct ph_layout_files *files, const char *path);
+void ph_layout_files_free(struct ph_layout_files *files);
+bool ph_layout_file_has_id(const struct ph_layout_file *f, const char *build_id);
+bool ph_layout_file_has_version(const struct ph_layout_file *f, uint32_t hexversion);
+/* Its rows as a layout (`own` and build_id are the caller's). Error 5: it lacks rows, as
+ * those of another version of pyheap do; 2: it is damaged. */
+struct ph_err *ph_layout_file_open(const struct ph_layout_file *f, struct ph_layout **ret);
+
+/* ---- layout.c ------------------------------------------------------------------------- */
+
+/* A layout of answers[ph_nrows], without its names; NULL: out of memory. */
+struct ph_layout *ph_layout_assemble(const struct ph_answer *answers);
+/* And back. */
+void ph_layout_answers(const struct ph_layout *l, struct ph_answer *answers);
 
 /* ---- all of it for one target (answers.c) -------------------------------------------- */
 

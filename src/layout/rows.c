@@ -48,7 +48,7 @@ static uint64_t hash_str(uint64_t hash, const char *s)
 uint64_t ph_rows_hash(const struct ph_row *rows, size_t n)
 {
 	/* to be raised when the same rows would get other answers than before */
-	static const char resolver[] = "1";
+	static const char resolver[] = "2";
 	uint64_t hash = ph_fnv1a(PH_FNV_INIT, resolver, sizeof resolver);
 	for (size_t i = 0; i < n; i++) {
 		const uint8_t head[] = { (uint8_t)rows[i].kind, rows[i].required };

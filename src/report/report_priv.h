@@ -77,6 +77,7 @@ struct ph_view {
 const struct ph_view *ph_view_find(const char *command); /* without --by; NULL = unknown */
 const struct ph_view *ph_view_of(const json_t *doc);     /* NULL = unknown */
 
+void ph_text_nothing(struct ph_render *r);
 void ph_text_top(struct ph_render *r);
 void ph_text_holdings(struct ph_render *r);
 void ph_text_cycles(struct ph_render *r);

@@ -191,3 +191,7 @@ const char *ph_text_size(char buf[PH_TEXT_NUMBER], int64_t bytes, bool sign, boo
 	snprintf(end, sizeof end, ".%u %s", (unsigned)(tenths % 10), units[unit]);
 	return group_digits(buf, sign_of(bytes, sign), whole, end);
 }
+
+void ph_text_nothing(struct ph_render *r)
+{
+}

@@ -29,6 +29,9 @@ static const char *const threads_columns[] = {
 	"id", "native_id", "interpreter", "name", "holds_gil", "retained_bytes", "frames.0.function", "frames.0.file",
 	"frames.0.line", NULL,
 };
+static const char *const layout_columns[] = {
+	"kind", "name", "offset", "size", "stride", "bit", "bits", "value", NULL,
+};
 static const char *const why_columns[] = {
 	"count", "retained_bytes", "length", "root.kind", "root.name", "reading", NULL,
 };
@@ -119,6 +122,10 @@ static const struct ph_view views[] = {
 			   { "type", { NULL } } },
 		.size = { "delta.shallow_bytes", "delta.uncounted_bytes" },
 		.columns = diff_holders_columns, .text_begin = ph_text_diff,
+	},
+	{
+		.command = "layout", .rows = "rows", .unit = "rows",
+		.columns = layout_columns, .text_begin = ph_text_nothing, /* `pyheap layout` writes a layout file */
 	},
 	{
 		.command = "objects", .rows = "objects", .unit = "objects",

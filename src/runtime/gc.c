@@ -3,6 +3,15 @@
 #include "runtime_priv.h"
 
 #define LINK_MASK (~(uint64_t)3) /* flag bits live in the low bits of both links */
+#define PERMANENT 3
+#define RT_LISTS 4               /* of one interpreter */
+#define MAX_LOOKED_AT 20000      /* objects of one list whose types are checked */
+
+/* A list: the address of its sentinel. */
+struct rt_list {
+	ph_addr head;
+	int generation;
+};
 
 struct walk {
 	const struct ph_runtime *rt;
@@ -14,6 +23,15 @@ struct walk {
 	uint64_t seen;
 	unsigned skip; /* generations */
 };
+
+static void walk_init(struct walk *w)
+{
+	const struct ph_layout *l = w->rt->layout;
+	w->head_size = ph_layout_size(l, PH_S_GCHead);
+	w->next_off = ph_layout_off(l, PH_F_GCHead_next);
+	w->prev_off = ph_layout_off(l, PH_F_GCHead_prev);
+	w->budget = w->rt->mem->linear_size / 16;
+}
 
 static uint64_t link_at(const struct walk *w, ph_addr head, uint32_t off)
 {
@@ -50,28 +68,46 @@ static void list_walk(struct walk *w, ph_addr head, int generation)
 		links_follow(w, head, w->prev_off, generation);
 }
 
+/* The sentinels of one interpreter's lists, with their generations; returns how many. */
+static size_t lists_of(const struct ph_runtime *rt, const struct ph_interp *in, struct rt_list ret[RT_LISTS])
+{
+	const struct ph_layout *l = rt->layout;
+	uint32_t stride = ph_layout_size(l, PH_S_GCGeneration), visited = 0;
+	ph_addr head = in->gc + ph_layout_off(l, PH_F_GCGeneration_head);
+	size_t n = 0;
+	if (ph_layout_has(l, PH_F_GC_generations)) {
+		for (int i = 0; i < 3; i++)
+			ret[n++] = (struct rt_list){ head + ph_layout_off(l, PH_F_GC_generations) + (uint64_t)i * stride, i };
+	} else if (ph_layout_has(l, PH_F_GC_young)) {
+		if (ph_layout_has(l, PH_F_GC_visited_space))
+			ph_mem_u32(rt->mem, in->gc + ph_layout_off(l, PH_F_GC_visited_space), &visited);
+		ret[n++] = (struct rt_list){ head + ph_layout_off(l, PH_F_GC_young), 0 };
+		for (uint32_t i = 0; i < 2; i++)
+			ret[n++] = (struct rt_list){ head + ph_layout_off(l, PH_F_GC_old) + i * stride,
+						     i == (visited & 1) ? 1 : 2 };
+	}
+	if (ph_layout_has(l, PH_F_GC_permanent))
+		ret[n++] = (struct rt_list){ head + ph_layout_off(l, PH_F_GC_permanent), PERMANENT };
+	return n;
+}
+
+/* 3.8: all interpreters share the lists of the first. */
+static bool has_own_lists(const struct ph_runtime *rt, size_t interp)
+{
+	return !interp || rt->interps[interp].gc != rt->interps[0].gc;
+}
+
 static void generations_walk(struct walk *w, const struct ph_interp *in)
 {
 	const struct ph_layout *l = w->rt->layout;
-	uint32_t stride = ph_layout_size(l, PH_S_GCGeneration);
-	uint32_t head = ph_layout_off(l, PH_F_GCGeneration_head);
-	uint64_t before = w->seen;
-	if (ph_layout_has(l, PH_F_GC_generations)) {
-		for (int i = 0; i < 3; i++)
-			list_walk(w, in->gc + ph_layout_off(l, PH_F_GC_generations) + (uint64_t)i * stride + head, i);
-	} else if (ph_layout_has(l, PH_F_GC_young)) {
-		uint32_t visited = 0;
-		if (ph_layout_has(l, PH_F_GC_visited_space))
-			ph_mem_u32(w->rt->mem, in->gc + ph_layout_off(l, PH_F_GC_visited_space), &visited);
-		list_walk(w, in->gc + ph_layout_off(l, PH_F_GC_young) + head, 0);
-		for (uint32_t i = 0; i < 2; i++)
-			list_walk(w, in->gc + ph_layout_off(l, PH_F_GC_old) + i * stride + head,
-				  i == (visited & 1) ? 1 : 2);
+	struct rt_list lists[RT_LISTS];
+	size_t n = lists_of(w->rt, in, lists);
+	uint64_t before = w->seen, heap_size = 0, counted;
+	for (size_t i = 0; i < n; i++) {
+		list_walk(w, lists[i].head, lists[i].generation);
+		if (lists[i].generation != PERMANENT)
+			heap_size = w->seen - before;
 	}
-	uint64_t heap_size = w->seen - before;
-	if (ph_layout_has(l, PH_F_GC_permanent))
-		list_walk(w, in->gc + ph_layout_off(l, PH_F_GC_permanent) + head, 3);
-	uint64_t counted;
 	if (ph_layout_has(l, PH_F_GC_heap_size) && !w->rt->collecting && !w->skip &&
 	    ph_mem_u64(w->rt->mem, in->gc + ph_layout_off(l, PH_F_GC_heap_size), &counted) &&
 	    counted != heap_size && counted != w->seen - before)
@@ -109,19 +145,62 @@ static void stack_lists_walk(struct walk *w, const struct ph_thread_regs *thread
 void ph_runtime_tracked(const struct ph_runtime *rt, unsigned skip, struct ph_notes *notes,
 			bool (*fn)(void *ctx, ph_addr object, int generation), void *ctx)
 {
-	const struct ph_layout *l = rt->layout;
 	struct walk w = { .rt = rt, .notes = notes, .fn = fn, .ctx = ctx, .skip = skip };
-	w.head_size = ph_layout_size(l, PH_S_GCHead);
-	w.next_off = ph_layout_off(l, PH_F_GCHead_next);
-	w.prev_off = ph_layout_off(l, PH_F_GCHead_prev);
-	w.budget = rt->mem->linear_size / 16;
-	for (size_t i = 0; i < rt->ninterps; i++) {
-		bool shared = i && rt->interps[i].gc == rt->interps[0].gc; /* 3.8 */
-		if (!shared)
+	walk_init(&w);
+	for (size_t i = 0; i < rt->ninterps; i++)
+		if (has_own_lists(rt, i))
 			generations_walk(&w, &rt->interps[i]);
-	}
 	if (!rt->collecting)
 		return;
 	for (size_t i = 0; i < rt->target->nthreads; i++)
 		stack_lists_walk(&w, &rt->target->threads[i]);
+}
+
+/* ---- do they fit? ------------------------------------------------------------------- */
+
+/* Forwards along one list, while each link leads back, too. False where it cannot be read. */
+static bool list_check(struct walk *w, const struct rt_list *list, ph_addr wanted, struct rt_lists_fit *fit)
+{
+	ph_addr at = list->head, next;
+	uint64_t n = 0;
+	if (!ph_mem_at(w->rt->mem, list->head, w->head_size))
+		return false;
+	for (; w->budget; w->budget--, n++, at = next) {
+		next = link_at(w, at, w->next_off);
+		if (!next) {
+			fit->breaks += 1;
+			return true;
+		}
+		/* during a collection prev is a counter */
+		fit->breaks += !w->rt->collecting && link_at(w, next, w->prev_off) != at;
+		if (next == list->head)
+			break;
+		fit->met |= next + w->head_size == wanted;
+		fit->strange += n < MAX_LOOKED_AT && !looks_like_object(w, next);
+		if (fit->breaks > RT_MAX_BREAKS || fit->strange > RT_MAX_BREAKS)
+			return true;
+	}
+	fit->objects += n;
+	fit->counted_objects += list->generation == PERMANENT ? 0 : n;
+	fit->breaks += !w->budget;
+	return true;
+}
+
+void rt_lists_check(const struct ph_runtime *rt, ph_addr wanted, struct rt_lists_fit *ret)
+{
+	const struct ph_layout *l = rt->layout;
+	struct walk w = { .rt = rt };
+	struct rt_list lists[RT_LISTS];
+	uint64_t counted;
+	walk_init(&w);
+	*ret = (struct rt_lists_fit){ .counted_known = ph_layout_has(l, PH_F_GC_heap_size) };
+	for (size_t i = 0; i < rt->ninterps; i++) {
+		size_t n = has_own_lists(rt, i) ? lists_of(rt, &rt->interps[i], lists) : 0;
+		for (size_t k = 0; k < n; k++)
+			ret->unreadable += !list_check(&w, &lists[k], wanted, ret);
+		if (!ret->counted_known || !n)
+			continue;
+		ret->counted_known = ph_mem_u64(rt->mem, rt->interps[i].gc + ph_layout_off(l, PH_F_GC_heap_size), &counted);
+		ret->counted += ret->counted_known ? counted : 0;
+	}
 }

@@ -6,30 +6,18 @@
 
 #define MAX_INTERPS 4096
 
-/* Py_Version (3.11+) is constant data, so the file has it; before, sys.hexversion. */
-static uint32_t find_version(const struct ph_runtime *rt)
+/* The version and the kind of build; up to 3.10 only sys tells the former. */
+static void identify(struct ph_runtime *rt, const struct ph_module *module)
 {
-	const struct ph_module *module;
-	ph_addr addr;
-	uint32_t version;
+	struct ph_python python;
 	int64_t hex;
-	if (ph_target_symbol(rt->target, "Py_Version", &module, &addr, NULL)) {
-		const void *p = ph_module_bytes(module, addr, 4);
-		if (p || ph_mem_u32(rt->mem, addr, &version))
-			return p ? ph_load_u32(p) : version;
-	}
 	ph_addr sysdict = rt_field(rt, rt->interps[0].address, PH_F_PyInterp_sysdict);
-	if (ph_py_int(rt, ph_py_dict_get(rt, sysdict, "hexversion"), &hex))
-		return (uint32_t)hex;
-	return 0;
-}
-
-/* A debug build exports this counter of references, and no other build does. */
-static bool is_debug_build(const struct ph_runtime *rt)
-{
-	ph_addr addr;
-	return ph_target_symbol(rt->target, "_Py_RefTotal", NULL, &addr, NULL) ||
-	       ph_target_symbol(rt->target, "_Py_NegativeRefcount", NULL, &addr, NULL);
+	ph_python_identify(rt->target, module, rt->address, &python);
+	rt->hexversion = python.hexversion;
+	if (!rt->hexversion && ph_py_int(rt, ph_py_dict_get(rt, sysdict, "hexversion"), &hex))
+		rt->hexversion = (uint32_t)hex;
+	rt->debug_build = python.debug > 0 || (python.debug < 0 && ph_py_dict_get(rt, sysdict, "gettotalrefcount"));
+	rt->free_threaded = ph_layout_has(rt->layout, PH_F_PyObject_ob_ref_local);
 }
 
 static bool interp_add(struct ph_runtime *rt, ph_addr address, struct ph_notes *notes)
@@ -115,6 +103,7 @@ static struct ph_err *types_find(struct ph_runtime *rt, struct ph_notes *notes)
 struct ph_err *ph_runtime_open(const struct ph_target *target, const struct ph_layout *layout,
 			       struct ph_notes *notes, struct ph_runtime **ret)
 {
+	const struct ph_module *module;
 	struct ph_err *err;
 	struct ph_runtime *rt = calloc(1, sizeof *rt);
 	if (!rt)
@@ -122,7 +111,7 @@ struct ph_err *ph_runtime_open(const struct ph_target *target, const struct ph_l
 	rt->target = target;
 	rt->mem = target->mem;
 	rt->layout = layout;
-	if (!ph_target_symbol(target, "_PyRuntime", NULL, &rt->address, NULL)) {
+	if (!ph_target_symbol(target, "_PyRuntime", &module, &rt->address, NULL)) {
 		free(rt);
 		return ph_err_new(PH_ERR_NOT_PYTHON, "%s: not a CPython process: no _PyRuntime in it",
 				  target->what);
@@ -134,9 +123,7 @@ struct ph_err *ph_runtime_open(const struct ph_target *target, const struct ph_l
 		ph_runtime_free(rt);
 		return err;
 	}
-	rt->debug_build = is_debug_build(rt);
-	rt->free_threaded = ph_layout_has(layout, PH_F_PyObject_ob_ref_local);
-	rt->hexversion = find_version(rt);
+	identify(rt, module);
 	if (rt->free_threaded || !rt->hexversion) {
 		err = rt->free_threaded
 			      ? ph_err_new(PH_ERR_REFUSED, "%s: free-threaded CPython is not supported yet",
@@ -163,10 +150,5 @@ void ph_runtime_free(struct ph_runtime *rt)
 
 void ph_runtime_version(const struct ph_runtime *rt, char buf[32])
 {
-	static const char *const levels[16] = { [0xa] = "a", [0xb] = "b", [0xc] = "rc" };
-	uint32_t v = rt->hexversion;
-	const char *level = levels[v >> 4 & 15];
-	int n = snprintf(buf, 32, "%u.%u.%u", v >> 24, v >> 16 & 255, v >> 8 & 255);
-	if (level)
-		snprintf(buf + n, 32 - (size_t)n, "%s%u", level, v & 15);
+	ph_version_text(rt->hexversion, buf);
 }

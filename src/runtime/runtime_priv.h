@@ -17,6 +17,24 @@ static inline bool rt_has(const struct ph_runtime *rt, enum ph_field f)
 	return ph_layout_has(rt->layout, f);
 }
 
+/* The first bytes of _PyRuntime on 3.13 and later. */
+#define PH_DEBUG_COOKIE "xdebugpy"
+/* Bytes of a module's data: as captured, or as its file has them; NULL: neither. */
+const void *rt_runtime_bytes(const struct ph_target *target, const struct ph_module *module, ph_addr at, size_t n);
+/* How the collector's lists look with this layout. */
+struct rt_lists_fit {
+	uint64_t objects;         /* on them */
+	uint64_t counted_objects; /* the same without the permanent generation */
+	uint64_t counted;         /* what the collector itself counts (3.14.5 and later) */
+	uint64_t breaks;          /* links that lead nowhere or not back */
+	uint64_t strange;         /* members that are no objects */
+	uint32_t unreadable;      /* lists whose sentinel cannot be read */
+	bool counted_known, met;  /* met: `wanted` is on one of them */
+};
+/* A process is stopped at any instant: a link may be half made. */
+#define RT_MAX_BREAKS 2
+void rt_lists_check(const struct ph_runtime *rt, ph_addr wanted, struct rt_lists_fit *ret);
+
 /* ≤3.10: which dk_lookup function means "keys of any type"; sets rt->lookdict. */
 void rt_learn_lookdict(struct ph_runtime *rt);
 

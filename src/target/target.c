@@ -77,7 +77,7 @@ void ph_target_close(struct ph_target *target)
 	ph_target_reset(target);
 	if (target->kind == PH_TARGET_PROCESS)
 		ph_process_close(target);
-	else
+	else if (target->kind == PH_TARGET_CORE)
 		ph_core_close(target);
 	ph_modules_free(target->modules, target->nmodules);
 	for (size_t i = 0; i < target->argc; i++)

@@ -557,7 +557,7 @@ static void forge(void)
 	char *text = NULL;
 	size_t len;
 	FILE *f = open_memstream(&text, &len);
-	fprintf(f, "pyheap layout %016" PRIx64 "\norigin forged\nF x 4711 8 0 0 0\n",
+	fprintf(f, "pyheap layout %016" PRIx64 "\norigin forged\nF x 4711 8\n",
 		ph_rows_hash(here_row, 1));
 	fflush(f);
 	fprintf(f, "end %016" PRIx64 "\n", ph_fnv1a(PH_FNV_INIT, text, len));

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* An interpreter's files, without a process: the program or libpython, and the extension
+ * modules that belong to it. */
+#include <errno.h>
+#include <glob.h>
+#include <libgen.h>
+#include <stdio.h>
+#include "target_priv.h"
+
+#define MAX_FILES 1024
+
+/* Adds the ELF file at path, if it is one. */
+static struct ph_err *add_file(struct ph_target *target, const char *path, bool *ret_added)
+{
+	struct ph_module m = { 0 }, *modules;
+	uint64_t span, end;
+	*ret_added = false;
+	struct ph_err *err = ph_elf_open(path, &m.elf);
+	if (err || !m.elf)
+		return err;
+	ph_elf_build_id(m.elf, m.build_id, &m.build_id_len);
+	ph_elf_span(m.elf, &span, &end);
+	m.start = span;
+	m.end = end;
+	m.path = strdup(path);
+	m.open_path = realpath(path, NULL);
+	modules = reallocarray(target->modules, target->nmodules + 1, sizeof m);
+	if (modules)
+		target->modules = modules;
+	if (!modules || !m.path || !m.open_path) {
+		free(m.path);
+		free(m.open_path);
+		ph_elf_free(m.elf);
+		return ph_err_nomem();
+	}
+	modules[target->nmodules++] = m;
+	*ret_added = true;
+	return NULL;
+}
+
+/* All files of a pattern; those of the other ABI (cpython-313d-…, cpython-313-…) are not
+ * of this interpreter. */
+static struct ph_err *add_pattern(struct ph_target *target, const char *pattern, bool debug)
+{
+	struct ph_err *err = NULL;
+	bool added;
+	glob_t found;
+	if (glob(pattern, 0, NULL, &found))
+		return NULL;
+	for (size_t i = 0; !err && i < found.gl_pathc && i < MAX_FILES; i++) {
+		const char *tag = strstr(found.gl_pathv[i], ".cpython-3");
+		size_t digits = tag ? strspn(tag + strlen(".cpython-"), "0123456789") : 0;
+		if (!tag || (tag[strlen(".cpython-") + digits] == 'd') == debug)
+			err = add_file(target, found.gl_pathv[i], &added);
+	}
+	globfree(&found);
+	return err;
+}
+
+/* "3.12", and whether it is "3.12d", of the path of a program or library; false: its name
+ * does not tell. */
+static bool version_of(const char *path, char ret[16], bool *ret_debug)
+{
+	const char *slash = strrchr(path, '/'), *name = strstr(slash ? slash : path, "python3.");
+	unsigned minor;
+	int n;
+	if (!name || sscanf(name, "python3.%3u%n", &minor, &n) != 1)
+		return false;
+	snprintf(ret, 16, "3.%u", minor);
+	*ret_debug = name[n] == 'd' || (name[n] == 'm' && name[n + 1] == 'd') || strstr(name + n, "-dbg");
+	return true;
+}
+
+/* A small program may have all of Python in a library beside it. */
+static struct ph_err *add_library(struct ph_target *target, const char *dir, const char *version, bool debug)
+{
+	static const char *const places[] = { "../lib", ".", "../lib64", "../lib/x86_64-linux-gnu", "../lib/aarch64-linux-gnu" };
+	ph_addr at;
+	bool added = ph_module_symbol(&target->modules[0], "_PyRuntime", &at, NULL);
+	struct ph_err *err = NULL;
+	for (size_t i = 0; !err && !added && i < sizeof places / sizeof *places; i++) {
+		char *path ph_cleanup_free = ph_asprintf("%s/%s/libpython%s%s.so.1.0", dir, places[i], version, debug ? "d" : "");
+		if (!path)
+			return ph_err_nomem();
+		err = add_file(target, path, &added);
+	}
+	return err;
+}
+
+static struct ph_err *add_extensions(struct ph_target *target, const char *dir, const char *version, bool debug)
+{
+	/* of bin/, of lib/, of lib/x86_64-linux-gnu/ */
+	static const char *const places[] = { "../lib", ".", ".." };
+	struct ph_err *err = NULL;
+	for (size_t i = 0; !err && i < sizeof places / sizeof *places; i++) {
+		char *pattern ph_cleanup_free = ph_asprintf("%s/%s/python%s/lib-dynload/*.so", dir, places[i], version);
+		err = pattern ? add_pattern(target, pattern, debug) : ph_err_nomem();
+	}
+	return err;
+}
+
+struct ph_err *ph_target_open_binary(const char *path, struct ph_target **ret)
+{
+	struct ph_target *target = calloc(1, sizeof *target);
+	char version[16];
+	bool debug, added = false;
+	*ret = NULL;
+	if (!target || !(target->what = strdup(path))) {
+		free(target);
+		return ph_err_nomem();
+	}
+	target->kind = PH_TARGET_BINARY;
+	target->pause_ms = -1;
+	target->path = realpath(path, NULL);
+	struct ph_err *err = target->path ? add_file(target, path, &added) : ph_err_errno(PH_ERR_USAGE, errno, "%s", path);
+	if (!err && !added)
+		err = ph_err_new(PH_ERR_NOT_PYTHON, "%s is not a 64-bit ELF program or library", path);
+	if (!err)
+		target->machine = ph_elf_machine(target->modules[0].elf);
+	if (!err && version_of(target->path, version, &debug)) {
+		char *name ph_cleanup_free = strdup(target->path);
+		const char *dir = name ? dirname(name) : NULL;
+		err = dir ? add_library(target, dir, version, debug) : ph_err_nomem();
+		if (!err)
+			err = add_extensions(target, dir, version, debug);
+	}
+	if (err)
+		ph_target_close(target);
+	else
+		*ret = target;
+	return err;
+}
+
+bool ph_target_is_binary(const char *path)
+{
+	struct ph_elf *elf;
+	ph_err_free(ph_elf_open(path, &elf));
+	ph_elf_free(elf);
+	return elf;
+}

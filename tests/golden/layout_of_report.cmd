@@ -1,0 +1,1 @@
+pyheap layout in/new.json
