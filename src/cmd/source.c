@@ -6,11 +6,14 @@
 #include <unistd.h>
 #include "cmd.h"
 
-static int open_spool(void)
+static const char *spool_dir(void)
 {
 	const char *dir = getenv("TMPDIR");
-	if (!dir || !*dir)
-		dir = "/var/tmp"; /* cores are large, and /tmp is often memory */
+	return dir && *dir ? dir : "/var/tmp"; /* cores are large, and /tmp is often memory */
+}
+
+static int open_spool(const char *dir)
+{
 	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (fd >= 0)
 		return fd;
@@ -57,10 +60,13 @@ static struct ph_err *spool(int fd)
 static struct ph_err *open_stdin(struct ph_source *s)
 {
 	s->is_stdin = true;
-	s->fd = open_spool();
+	s->fd = open_spool(spool_dir());
 	if (s->fd < 0)
-		return ph_err_errno(PH_ERR_USAGE, errno, "cannot create a temporary file");
+		return ph_err_hint(ph_err_errno(PH_ERR_USAGE, errno, "cannot create a temporary file in %s", spool_dir()),
+				   "TMPDIR=DIR takes another directory");
 	s->path = ph_asprintf("/proc/self/fd/%d", s->fd);
+	if (s->path && access(s->path, F_OK) < 0)
+		return ph_err_errno(PH_ERR_USAGE, errno, "cannot read standard input through /proc/self/fd");
 	return s->path ? spool(s->fd) : ph_err_nomem();
 }
 

@@ -2,13 +2,16 @@
 /* The target's memory is in our own address space: buffers, a mapped core, mapped ELF
  * files. After the fork the child has it too, and moves the pages to where the target
  * has them; nothing is copied but what does not lie at whole pages. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <unistd.h>
 #include "replay_priv.h"
 
 #define PAGE 4096ull
 #define HUGE_PAGE (2ull << 20)
 #define MAPS_MAX (64u << 20)
+static const char maps_file[] = "/proc/self/maps";
 
 /* ---- code ------------------------------------------------------------------------- */
 
@@ -59,7 +62,7 @@ static const struct code *code_behind(const struct codes *codes, ph_addr addr)
 
 static bool regions_read(struct placing *p)
 {
-	char *text ph_cleanup_free = ph_read_file("/proc/self/maps", MAPS_MAX, NULL);
+	char *text ph_cleanup_free = ph_read_file(maps_file, MAPS_MAX, NULL);
 	uint64_t start, end;
 	for (char *line = text; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
 		if (sscanf(line, "%" SCNx64 "-%" SCNx64, &start, &end) == 2 &&
@@ -275,6 +278,8 @@ struct ph_err *ph_placing_make(const struct ph_target *target, struct placing *p
 	*p = (struct placing){ 0 };
 	if (target->mem->pager)
 		return ph_err_new(PH_ERR_REFUSED, "the memory was not copied (--low-memory)");
+	if (access(maps_file, R_OK) < 0) /* a core can be read without /proc */
+		return ph_err_errno(PH_ERR_REFUSED, errno, "cannot read %s", maps_file);
 	bool ok = codes_read(target, &pl.codes);
 	for (size_t i = 0; ok && i < target->mem->nsegs; i++)
 		emit_segment(&pl, &target->mem->segs[i]);

@@ -93,6 +93,22 @@ static struct ph_err *no_process(const struct ph_target *target)
 			   "`pgrep -a python` lists the Python processes that run");
 }
 
+/* /proc/self is our own process ID where /proc is that of our PID namespace: in any other
+ * the numbers there and those that ptrace takes mean different processes. */
+static struct ph_err *check_proc(struct ph_target *target)
+{
+	char self[32];
+	ssize_t n = readlink("/proc/self", self, sizeof self - 1);
+	self[n > 0 ? n : 0] = '\0';
+	if (n > 0 && strtol(self, NULL, 10) == getpid())
+		return NULL;
+	if (n < 0 && access("/proc/stat", F_OK) < 0)
+		return ph_err_hint(ph_err_new(PH_ERR_USAGE, "cannot read process %d: /proc is not mounted",
+					      (int)target->pid), "mount -t proc proc /proc");
+	return ph_err_hint(ph_err_new(PH_ERR_USAGE, "cannot read process %d: /proc is that of another PID namespace",
+				      (int)target->pid), "mount the own one: mount -t proc proc /proc");
+}
+
 /* A thread's ID stands for its process. */
 static struct ph_err *check_alive(struct ph_target *target)
 {
@@ -292,7 +308,7 @@ struct ph_err *ph_process_open(struct ph_target *target, const struct ph_target_
 			       struct ph_notes *notes)
 {
 	static struct ph_err *(*const steps[])(struct ph_target *target) = {
-		check_alive, read_exe, check_access, check_machine, read_argv,
+		check_proc, check_alive, read_exe, check_access, check_machine, read_argv,
 	};
 	struct ph_process *p = calloc(1, sizeof *p);
 	struct ph_err *err = NULL;
