@@ -10,11 +10,15 @@ ARCH := $(shell uname -m)
 
 CC ?= cc
 CFLAGS ?= -O2 -g
-PH_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DPYHEAP_VERSION='"$(VERSION)"' \
+# -fPIE, as Debian's compilers have it anyway: the static program is of the same objects
+PH_CFLAGS = -std=gnu11 -D_GNU_SOURCE -fPIE -DPYHEAP_VERSION='"$(VERSION)"' \
 	-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter \
 	-Iinclude -Isrc -MMD -MP $(if $(filter x86_64,$(ARCH)),-mpopcnt) \
 	$(shell pkg-config --cflags $(PKGS) 2>/dev/null) $(SAN)
 LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm
+STATIC_LIBS = $(shell pkg-config --static --libs $(PKGS) 2>/dev/null) -lm
+# the sanitizers have no static libraries
+STATIC = $(if $(SAN),,$(BUILD)/static/pyheap)
 
 SRC := $(wildcard src/*/*.c)
 OBJ := $(SRC:%.c=$(BUILD)/%.o)
@@ -52,6 +56,15 @@ $(BUILD)/src/layout/layoutfile.o: PH_CFLAGS += -DPYHEAP_LAYOUTS='"$(BUILD)/layou
 
 $(BUILD)/pyheap: $(BUILD)/src/main.o $(LIB)
 	$(call say,LD $@) $(CC) $(LDFLAGS) $(SAN) -o $@ $^ $(LIBS)
+
+static: install-static-deps ## build build/static/pyheap, which needs no libraries: for containers
+	@$(MAKE) --no-print-directory $(BUILD)/static/pyheap
+
+# stripped, as it is copied about; the other one has the symbols. Not at a fixed address:
+# it reads what strangers made
+$(BUILD)/static/pyheap: $(BUILD)/src/main.o $(LIB)
+	@mkdir -p $(@D)
+	$(call say,LD $@) $(CC) $(LDFLAGS) -static-pie -s -o $@ $^ $(STATIC_LIBS)
 
 $(LIB): $(OBJ)
 	$(Q)rm -f $@
@@ -105,6 +118,8 @@ bench: install-check-deps ## measure pause and speed side by side with the targe
 
 install-demo-deps:
 	@if command -v dpkg-query >/dev/null 2>&1; then tools/install-deps.sh demo; fi
+install-static-deps:
+	@if command -v dpkg-query >/dev/null 2>&1; then tools/install-deps.sh static; fi
 install-check-deps:
 	@if command -v dpkg-query >/dev/null 2>&1; then tools/install-deps.sh check; fi
 
@@ -125,8 +140,8 @@ fuzz-snapshot: ## build a libFuzzer program that opens snapshots (clang); run bu
 	clang -O1 -g $(PH_CFLAGS) -fsanitize=address,undefined,fuzzer -o $(BUILD)/fuzz/fuzz_snapshot tests/fuzz/fuzz_snapshot.c \
 		$(BUILD)/fuzz/libpyheap.a $(LIBS)
 
-run-check: $(BUILD)/pyheap $(BUILD)/check_unit $(BUILD)/check_property
-	@PYHEAP=$(BUILD)/pyheap BUILD=$(BUILD) PYTHON=$(PYTHON) CC="$(CC)" tests/run.sh
+run-check: $(BUILD)/pyheap $(STATIC) $(BUILD)/check_unit $(BUILD)/check_property
+	@PYHEAP=$(BUILD)/pyheap PYHEAP_STATIC=$(STATIC) BUILD=$(BUILD) PYTHON=$(PYTHON) CC="$(CC)" tests/run.sh
 
 ##@ Keeping the house
 
@@ -142,4 +157,4 @@ help: ## this list
 		/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all demo check check-matrix check-releases asan bench fuzz-snapshot run-check install-demo-deps install-check-deps install uninstall clean format man help
+.PHONY: all static demo check check-matrix check-releases asan bench fuzz-snapshot run-check install-demo-deps install-static-deps install-check-deps install uninstall clean format man help

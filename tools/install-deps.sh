@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Installs what is missing of what a target of the Makefile needs, from Debian.
-#   install-deps.sh build|demo|check          install (through sudo when not root)
-#   install-deps.sh --list build|demo|check   only name what is missing; exit 1 if anything is
+#   install-deps.sh build|static|demo|check          install (through sudo when not root)
+#   install-deps.sh --list build|static|demo|check   only name what is missing; exit 1 if anything is
 set -eu
 
 only_list=
@@ -12,6 +12,8 @@ if [ "${1-}" = --list ]; then
 fi
 
 build="gcc make libc6-dev pkg-config libelf-dev libdw-dev libjansson-dev libzstd-dev libxxhash-dev"
+# what the static libraries of these packages need in turn
+archives="zlib1g-dev liblzma-dev libbz2-dev"
 # python3-dbg depends on the debug package of the interpreter by its minor version
 # only; ask for that one, and for the interpreter, so that their builds match
 python="python3 python3-dbg"
@@ -20,14 +22,16 @@ case $system in
 */python3.*) python="$python ${system##*/} ${system##*/}-dbg" ;;
 esac
 demo="$build $python"
-check="$demo check gdb strace python3-jsonschema mandoc"
+static="$build $archives"
+check="$demo $archives check gdb strace python3-jsonschema mandoc"
 
 case ${1-} in
 build) wanted=$build ;;
+static) wanted=$static ;;
 demo) wanted=$demo ;;
 check) wanted=$check ;;
 *)
-	echo "usage: $0 [--list] build|demo|check" >&2
+	echo "usage: $0 [--list] build|static|demo|check" >&2
 	exit 2
 	;;
 esac
