@@ -141,9 +141,12 @@ def test_alone(target):
             same(name, answer(name, box.run("top", "--json", target.pid, **options)), top)
         r = box.run("snapshot", "-o", "/it.snap", target.pid)
         check("alone: a snapshot is written", r.returncode == 0, r.stderr)
-        r = box.run("top", "--json", "/it.snap")
-        outside = run(PYHEAP, "top", "--json", os.path.join(box.root, "it.snap"))
-        same("alone: a snapshot", answer("alone: a snapshot", r), answer("a snapshot of a box", outside))
+        piped = os.path.join(target.dir.name, "piped.snap")
+        r = box.run("snapshot", "-o", "-", target.pid, wrapper=["sh", "-c", f'exec "$@" >"{piped}"', "sh"])
+        check("alone: a snapshot is piped", r.returncode == 0, r.stderr)
+        inside = answer("alone: a snapshot", box.run("top", "--json", "/it.snap"))
+        for path in (piped, os.path.join(box.root, "it.snap")):
+            same("alone: a snapshot", inside, answer("a snapshot of a box", run(PYHEAP, "top", "--json", path)))
         r = box.run("top", "-", input="no core")
         check("alone: no room for standard input: 2", r.returncode == 2 and "/var/tmp" in r.stderr and "TMPDIR" in r.stderr,
               (r.returncode, r.stderr))
@@ -167,7 +170,8 @@ def test_brought_along(program):
         f.write('exec unshare -m sh -c \'mount -t tmpfs none /usr/lib/debug && exec "$0" "$@"\' "$@"\n')
     with Box() as box, Sample("/bin/sh", inside, SYSTEM_PYTHON, program) as target:
         r = box.run("top", "--json", target.pid)
-        check("no debug information: 5", r.returncode == 5 and "--debug-file" in r.stderr, (r.returncode, r.stderr))
+        check("no debug information: 5, if pyheap does not know the build", r.returncode == 0 or
+              (r.returncode == 5 and "--debug-file" in r.stderr), (r.returncode, r.stderr))
         cache = os.path.join(box.root, "cache")
         os.mkdir(cache)
         doc = answer("dynamic", run(PYHEAP, "top", "--json", target.pid, env={**os.environ, "XDG_CACHE_HOME": cache}))
