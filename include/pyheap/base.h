@@ -92,6 +92,32 @@ bool ph_note_incomplete(enum ph_note_kind kind);     /* something is missing fro
 	} while (0)
 bool ph_vec_grow_(void **items, size_t n, size_t *cap, size_t more, size_t size);
 
+/* ---- findings: what `doctor` has to say --------------------------------------- */
+
+enum ph_health { PH_HEALTH_OK, PH_HEALTH_INFO, PH_HEALTH_WARNING, PH_HEALTH_PROBLEM };
+/* What mends it: a command that can be run as it stands, or words. */
+struct ph_advice {
+	char *text;
+	bool command, as_root;
+};
+struct ph_finding {
+	enum ph_health health;
+	const char *area; /* "permission", "memory"; static */
+	char *text;
+	struct PH_VEC(struct ph_advice) advice;
+};
+struct ph_findings {
+	struct PH_VEC(struct ph_finding) v;
+	bool nomem; /* some are missing */
+};
+void ph_find(struct ph_findings *f, enum ph_health health, const char *area, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+/* Advice for the last finding. */
+void ph_advise(struct ph_findings *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void ph_advise_command(struct ph_findings *f, bool as_root, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+void ph_findings_deinit(struct ph_findings *f);
+
 /* ---- maps ------------------------------------------------------------------ */
 
 /* Two numbers to one; zero-initialised is empty. */

@@ -95,6 +95,12 @@ void ph_layouts_free(struct ph_layouts *layouts);
 struct ph_err *ph_layout_open(const struct ph_target *target, const struct ph_module *module,
 			      const struct ph_layout_options *opt, struct ph_layout **ret);
 void ph_layout_free(struct ph_layout *layout);
+/* The version of the same minor series that is nearest to the interpreter's, of which there
+ * is a layout file for this machine and kind of build; 0 = none. */
+uint32_t ph_layout_nearest(const struct ph_target *target, const struct ph_python *python);
+/* Debian's package with the debug information of the program or library at path, if it
+ * came with the distribution; false: not to be told. */
+bool ph_layout_package(const char *path, char ret[64]);
 /* Writes it as a file that --layout takes. */
 void ph_layout_print(FILE *f, const struct ph_layout *layout, uint16_t machine, const struct ph_python *python);
 /* One line of fields.def as a layout answers it. */

@@ -134,6 +134,9 @@ struct ph_objects {
 /* options: borrowed until close, or NULL. */
 struct ph_err *ph_objects_open(const struct ph_runtime *rt, struct ph_objects_options *options,
 			       struct ph_notes *notes, struct ph_objects **ret);
+/* Error 7: why the objects' own code cannot be run here (replay.h); the same as
+ * options->refused after it was tried. */
+struct ph_err *ph_objects_try_replay(struct ph_objects *os);
 void ph_objects_close(struct ph_objects *os);
 
 /* The dict of interned strings of an interpreter, which holds no counts; 0 = none of its

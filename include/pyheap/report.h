@@ -171,6 +171,14 @@ struct ph_report_layout {
 };
 json_t *ph_report_layout(const struct ph_report_layout *layout);
 
+/* What stands in the way of reading a target, or does not. */
+struct ph_report_doctor {
+	const char *target;                /* as given */
+	int status;                        /* that a report would end with; 0: it can be read */
+	const struct ph_findings *findings;
+};
+json_t *ph_report_doctor(const struct ph_report_doctor *doctor);
+
 /* Without rows: those are streamed. */
 json_t *ph_report_objects(const struct ph_report_meta *meta, const struct ph_graph *g);
 json_t *ph_report_object(const struct ph_report_meta *meta, const struct ph_graph *g, uint32_t node,

@@ -76,6 +76,11 @@ struct ph_err *ph_target_open(const char *what, const struct ph_target_options *
 struct ph_err *ph_target_open_binary(const char *path, struct ph_target **ret);
 /* Whether it is an ELF program or library. */
 bool ph_target_is_binary(const char *path);
+/* What stands in the way of reading a process, or does not: permissions, namespaces, memory.
+ * `self`: a command that runs pyheap. Needs no more than that the process is there. */
+void ph_target_examine(pid_t pid, const char *self, struct ph_findings *ret);
+/* What an opened target lacks: files that were not found, what a core does not hold. */
+void ph_target_completeness(const struct ph_target *target, const struct ph_notes *notes, struct ph_findings *ret);
 /* Takes the memory: a process is stopped, copied and resumed (its modules are
  * listed anew); a core is mapped. May be called again for a process: what the
  * first capture gave is freed. Errors as above, and 7 when the copy would not

@@ -158,6 +158,9 @@ void ph_session_close(struct ph_session *s);
  * calls fn with it. */
 struct ph_err *ph_session_with(const struct ph_run *run, const char *hint, void *ctx,
 			       struct ph_err *(*fn)(struct ph_session *s, const struct ph_run *run, void *ctx));
+/* Whether the objects' own code is run, for a target that has been captured. */
+struct ph_objects_options ph_cmd_replay_options(const struct ph_source *source, const struct ph_options *opt,
+						const struct ph_session *s);
 const char *ph_arch_name(uint16_t machine);
 /* Who holds the objects from outside the graph; to be freed with ph_excess_free(), also
  * after an error. */

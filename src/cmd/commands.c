@@ -2,7 +2,7 @@
 /* The commands: one row each. */
 #include "cmd.h"
 
-#define PH_COMMANDS(X) X(top) X(why) X(dominators) X(explain) X(threads) X(cycles) X(diff) X(objects) X(snapshot) X(layout) X(help) X(completions)
+#define PH_COMMANDS(X) X(top) X(why) X(dominators) X(explain) X(threads) X(cycles) X(diff) X(objects) X(snapshot) X(doctor) X(layout) X(help) X(completions)
 
 #define X(name) extern const struct ph_cmd ph_cmd_##name;
 PH_COMMANDS(X)

@@ -108,17 +108,17 @@ static void fill_meta(const struct ph_source *source, struct ph_session *s)
 }
 
 /* Code of a core that somebody else has written is run only when asked for. */
-static struct ph_objects_options replay_options(const struct ph_source *source, const struct ph_options *opt,
-						const struct ph_target *target, const struct ph_layout *layout)
+struct ph_objects_options ph_cmd_replay_options(const struct ph_source *source, const struct ph_options *opt,
+						const struct ph_session *s)
 {
 	struct stat st;
-	bool own = target->kind == PH_TARGET_PROCESS ||
+	bool own = s->target->kind == PH_TARGET_PROCESS ||
 		   (!source->is_stdin && !stat(source->path, &st) && st.st_uid == geteuid());
 	bool may = !opt->no_exec && (own || opt->exec || opt->verify);
 	return (struct ph_objects_options){
 		.replay = may,
 		.separate = !own,
-		.verify = opt->verify || (may && !layout->own),
+		.verify = opt->verify || (may && !s->rt->layout->own),
 	};
 }
 
@@ -200,7 +200,7 @@ static struct ph_err *walk_stages(const struct ph_source *source, const struct p
 		return ph_err_new(PH_ERR_REFUSED, "%s: Python %s is not supported: pyheap reads 3.8 and later",
 				  source->name, s->version);
 	ph_messages_phase(run->messages, "reading objects");
-	s->replay = replay_options(source, run->opt, s->target, s->layout);
+	s->replay = ph_cmd_replay_options(source, run->opt, s);
 	err = ph_graph_build(s->rt, &s->replay, &s->notes, &s->graph);
 	ph_messages_phase(run->messages, NULL);
 	if (!err)

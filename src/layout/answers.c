@@ -30,6 +30,15 @@ static bool from_distribution(const char *path)
 	return !strncmp(path, "/usr/", 5) && strncmp(path, "/usr/local/", 11);
 }
 
+bool ph_layout_package(const char *path, char ret[64])
+{
+	char version[16];
+	if (!from_distribution(path) || !version_of(path, version))
+		return false;
+	snprintf(ret, 64, "python%s-dbg", version);
+	return true;
+}
+
 static struct ph_err *no_dwarf(const struct ph_module *m, const char *build_id)
 {
 	char version[16];

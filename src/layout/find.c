@@ -115,6 +115,18 @@ static uint32_t nearest(const struct finding *f)
 	return best;
 }
 
+uint32_t ph_layout_nearest(const struct ph_target *target, const struct ph_python *python)
+{
+	struct finding f = { .target = target, .python = python };
+	struct ph_err *err = ph_layout_files_folders(&f.files);
+	if (!err)
+		err = ph_layout_files_shipped(&f.files);
+	uint32_t v = err ? 0 : nearest(&f);
+	ph_err_free(err);
+	ph_layout_files_free(&f.files);
+	return v;
+}
+
 /* ---- nothing found ----------------------------------------------------------------------- */
 
 static struct ph_err *nothing(const struct finding *f, struct ph_err *dwarf)

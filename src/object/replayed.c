@@ -105,6 +105,15 @@ struct ph_err *replayed_child(struct ph_objects *os, struct ph_replay **ret)
 	return NULL;
 }
 
+struct ph_err *ph_objects_try_replay(struct ph_objects *os)
+{
+	struct ph_replay *replay;
+	struct ph_err *err = replayed_child(os, &replay);
+	if (err || !os->options->refused)
+		return err;
+	return ph_err_new(PH_ERR_REFUSED, "%s", ph_err_message(os->options->refused));
+}
+
 void replayed_free(struct ph_objects *os)
 {
 	struct ph_replayed *r = os->replayed;

@@ -86,6 +86,7 @@ void ph_text_why(struct ph_render *r);
 void ph_text_dominators(struct ph_render *r);
 void ph_text_explain(struct ph_render *r);
 void ph_text_threads(struct ph_render *r);
+void ph_text_doctor(struct ph_render *r);
 void ph_text_objects_begin(struct ph_render *r);
 void ph_text_objects_row(struct ph_render *r, const json_t *row);
 

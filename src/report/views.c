@@ -29,6 +29,7 @@ static const char *const threads_columns[] = {
 	"id", "native_id", "interpreter", "name", "holds_gil", "retained_bytes", "frames.0.function", "frames.0.file",
 	"frames.0.line", NULL,
 };
+static const char *const doctor_columns[] = { "health", "area", "text", "advice.0.text", NULL };
 static const char *const layout_columns[] = {
 	"kind", "name", "offset", "size", "stride", "bit", "bits", "value", NULL,
 };
@@ -122,6 +123,10 @@ static const struct ph_view views[] = {
 			   { "type", { NULL } } },
 		.size = { "delta.shallow_bytes", "delta.uncounted_bytes" },
 		.columns = diff_holders_columns, .text_begin = ph_text_diff,
+	},
+	{
+		.command = "doctor", .rows = "findings", .unit = "findings",
+		.columns = doctor_columns, .text_begin = ph_text_doctor,
 	},
 	{
 		.command = "layout", .rows = "rows", .unit = "rows",

@@ -137,31 +137,81 @@ static struct ph_err *something_else(const struct question *q)
 			   "CAP_SYS_PTRACE (docker run --cap-add SYS_PTRACE)");
 }
 
-struct ph_err *ph_permission_denied(const char *root, pid_t pid, pid_t tid)
+/* The rules, and what there is to say where one of them is no obstacle: without and with
+ * CAP_SYS_PTRACE. */
+static const struct rule {
+	const char *area, *fine, *above;
+	struct ph_err *(*fn)(const struct question *q);
+} rules[] = {
+	{ "tracer", "nobody traces it", "nobody traces it", traced },
+	{ "user", "it has pyheap's uid and gid", "CAP_SYS_PTRACE stands above uid and gid", other_user },
+	{ "dumpable", "it is dumpable", "CAP_SYS_PTRACE stands above whether it is dumpable", not_dumpable },
+	{ "capabilities", "it has none that pyheap lacks", "CAP_SYS_PTRACE stands above others", more_capable },
+	{ "yama", "kernel.yama.ptrace_scope is 0, or there is no yama", "kernel.yama.ptrace_scope is below 3", yama },
+	{ "seccomp", "no filter holds pyheap", "no filter holds pyheap", sandboxed },
+};
+enum { NRULES = sizeof rules / sizeof *rules };
+
+static bool ask(const char *root, pid_t pid, pid_t tid, struct question *q)
 {
-	static struct ph_err *(*const rules[])(const struct question *q) = {
-		traced, other_user, not_dumpable, more_capable, yama, sandboxed, something_else,
-	};
-	struct ph_err *err = NULL;
 	uint64_t caps = 0;
-	struct question q = {
+	*q = (struct question){
 		.root = root,
 		.pid = pid,
 		.tid = tid,
 		.status = task_file(root, pid, tid, "status"),
 		.own = file(root, "/proc/self/status"),
 	};
-	if (!q.status || !q.own) {
+	if (!q->status || !q->own)
+		return false;
+	ph_line_number(q->status, "Uid", 10, &q->uid);
+	ph_line_number(q->own, "Uid", 10, &q->own_uid);
+	ph_line_number(q->own, "CapEff", 16, &caps);
+	q->may_ptrace = caps >> CAP_SYS_PTRACE_BIT & 1;
+	return true;
+}
+
+static void question_deinit(struct question *q)
+{
+	free(q->status);
+	free(q->own);
+}
+
+struct ph_err *ph_permission_denied(const char *root, pid_t pid, pid_t tid)
+{
+	struct ph_err *err = NULL;
+	struct question q;
+	if (!ask(root, pid, tid, &q))
 		err = ph_process_ended(pid);
-	} else {
-		ph_line_number(q.status, "Uid", 10, &q.uid);
-		ph_line_number(q.own, "Uid", 10, &q.own_uid);
-		ph_line_number(q.own, "CapEff", 16, &caps);
-		q.may_ptrace = caps >> CAP_SYS_PTRACE_BIT & 1;
-	}
-	for (size_t i = 0; !err; i++)
-		err = rules[i](&q);
-	free(q.status);
-	free(q.own);
+	for (size_t i = 0; !err && i < NRULES; i++)
+		err = rules[i].fn(&q);
+	if (!err)
+		err = something_else(&q);
+	question_deinit(&q);
 	return err;
+}
+
+bool ph_permission_examine(const char *root, pid_t pid, bool readable, struct ph_findings *ret)
+{
+	struct question q;
+	bool obstacle = false;
+	if (ask(root, pid, pid, &q))
+		ph_find(ret, PH_HEALTH_INFO, "user", "pyheap runs as uid %u with%s CAP_SYS_PTRACE, the process as uid %u",
+			(unsigned)q.own_uid, q.may_ptrace ? "" : "out", (unsigned)q.uid);
+	for (size_t i = 0; q.status && q.own && i < NRULES; i++) {
+		struct ph_err *err = rules[i].fn(&q);
+		if (err)
+			/* the kernel has the last word: there are other ways to be allowed */
+			ph_find(ret, readable ? PH_HEALTH_WARNING : PH_HEALTH_PROBLEM, rules[i].area, "%s", ph_err_message(err));
+		else
+			ph_find(ret, PH_HEALTH_OK, rules[i].area, "%s", q.may_ptrace ? rules[i].above : rules[i].fine);
+		if (err && rules[i].fn == traced)
+			ph_advise_command(ret, true, "kill %d", (int)ph_permission_tracer(root, pid, pid));
+		if (err && rules[i].fn == yama && !strstr(ph_err_message(err), "is 3"))
+			ph_advise_command(ret, true, "sysctl kernel.yama.ptrace_scope=0");
+		obstacle |= err && rules[i].fn != traced;
+		ph_err_free(err);
+	}
+	question_deinit(&q);
+	return obstacle;
 }

@@ -23,6 +23,9 @@ bool ph_line_number(const char *text, const char *key, int base, uint64_t *ret);
  * run; tid = the thread that could not be attached to, or pid. `root` stands before
  * /proc ("" but in tests). */
 struct ph_err *ph_permission_denied(const char *root, pid_t pid, pid_t tid);
+/* Each of these rules as a finding; readable: the process can be read all the same. Whether
+ * one of them is an obstacle that CAP_SYS_PTRACE would remove. */
+bool ph_permission_examine(const char *root, pid_t pid, bool readable, struct ph_findings *ret);
 /* The tracer of a thread; 0 = none. */
 pid_t ph_permission_tracer(const char *root, pid_t pid, pid_t tid);
 

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What `doctor` asks about a target: permissions, namespaces, memory; what is missing. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/nsfs.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "process_priv.h"
+
+#define MAX_NESTED 32  /* user namespaces: the kernel's own limit */
+#define MAX_LISTED 20  /* files */
+
+/* ---- namespaces ------------------------------------------------------------------------ */
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* −1: not to be told. */
+static int same_namespace(pid_t pid, const char *name)
+{
+	struct stat own, other;
+	char path[64];
+	snprintf(path, sizeof path, "/proc/self/ns/%s", name);
+	if (stat(path, &own))
+		return -1;
+	snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)pid, name);
+	if (stat(path, &other))
+		return -1;
+	return same_file(&own, &other);
+}
+
+/* Whether the process's user namespace is ours or lies below it: capabilities that we have
+ * count there, too. −1: not to be told. */
+static int in_our_user_namespace(pid_t pid)
+{
+	struct stat own, other;
+	char path[64];
+	int ret = -1;
+	snprintf(path, sizeof path, "/proc/%d/ns/user", (int)pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	for (int i = 0; fd >= 0 && i < MAX_NESTED && ret < 0; i++) {
+		if (!stat("/proc/self/ns/user", &own) && !fstat(fd, &other) && same_file(&own, &other))
+			ret = 1;
+		int parent = ret < 0 ? ioctl(fd, NS_GET_PARENT) : -1;
+		/* EPERM: it is above ours, or beside it */
+		if (ret < 0 && parent < 0)
+			ret = errno == EPERM ? 0 : -1;
+		close(fd);
+		fd = parent;
+	}
+	if (fd >= 0)
+		close(fd);
+	return ret;
+}
+
+static void examine_namespaces(pid_t pid, struct ph_findings *ret)
+{
+	static const struct { const char *name, *text; } kinds[] = {
+		{ "pid", "another PID namespace: its own number for itself is another one" },
+		{ "mnt", "another mount namespace: its files are read through /proc/PID/root and map_files" },
+	};
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+		if (same_namespace(pid, kinds[i].name) == 0)
+			ph_find(ret, PH_HEALTH_INFO, "namespaces", "it is in %s", kinds[i].text);
+	if (same_namespace(pid, "user") != 0)
+		return;
+	if (in_our_user_namespace(pid) == 0)
+		ph_find(ret, PH_HEALTH_WARNING, "namespaces", "its user namespace is not below pyheap's: capabilities that "
+			"pyheap has do not count there");
+	else
+		ph_find(ret, PH_HEALTH_INFO, "namespaces", "it is in another user namespace, in which pyheap's capabilities "
+			"count, too");
+}
+
+/* ---- permission --------------------------------------------------------------------------- */
+
+static bool can_read(pid_t pid)
+{
+	char path[64];
+	snprintf(path, sizeof path, "/proc/%d/mem", (int)pid);
+	int fd ph_cleanup_close = open(path, O_RDONLY | O_CLOEXEC);
+	return fd >= 0;
+}
+
+static bool is_container(void)
+{
+	return !access("/.dockerenv", F_OK) || !access("/run/.containerenv", F_OK) || getenv("KUBERNETES_SERVICE_HOST");
+}
+
+/* The commands that give pyheap what it lacks. */
+static void advise_privileges(pid_t pid, const char *self, struct ph_findings *ret)
+{
+	char name[256] = "CONTAINER";
+	if (geteuid()) {
+		ph_advise_command(ret, true, "%s top %d", self, (int)pid);
+		ph_advise_command(ret, true, "setcap cap_sys_ptrace+ep %s", self);
+	}
+	if (!is_container())
+		return;
+	gethostname(name, sizeof name - 1);
+	if (getenv("KUBERNETES_SERVICE_HOST"))
+		ph_advise(ret, "on a machine with kubectl, from an image that has pyheap: kubectl debug -it %s --image=IMAGE "
+			  "--target=CONTAINER --profile=sysadmin -- pyheap top 1", name);
+	else
+		ph_advise(ret, "on the host: docker exec -u 0 --privileged %s %s top %d", name, self, (int)pid);
+}
+
+static void examine_permission(pid_t pid, const char *self, struct ph_findings *ret)
+{
+	bool readable = can_read(pid);
+	bool obstacle = ph_permission_examine("", pid, readable, ret);
+	if (readable) {
+		ph_find(ret, PH_HEALTH_OK, "permission", "its memory can be read");
+		return;
+	}
+	if (obstacle)
+		ph_find(ret, PH_HEALTH_PROBLEM, "permission", "its memory cannot be read");
+	else
+		ph_find(ret, PH_HEALTH_PROBLEM, "permission", "its memory cannot be read, and no rule of ptrace says why: a "
+			"security module (SELinux, AppArmor) may forbid it, see dmesg; or it is in a user namespace "
+			"that is not ours");
+	advise_privileges(pid, self, ret);
+}
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+/* Bytes of its own that a process has, as a capture would plan; 0 = not known. */
+static uint64_t private_bytes(pid_t pid)
+{
+	char *status ph_cleanup_free = ph_proc_read(pid, "status", NULL);
+	uint64_t anon = 0, swap = 0;
+	if (!status || !ph_line_number(status, "RssAnon", 10, &anon))
+		return 0;
+	ph_line_number(status, "VmSwap", 10, &swap);
+	return (anon + swap) << 10;
+}
+
+static void examine_memory(pid_t pid, const char *self, struct ph_findings *ret)
+{
+	struct ph_headroom room = ph_headroom_now("");
+	char *limit ph_cleanup_free = room.limit;
+	uint64_t copy = private_bytes(pid), needed = ph_budget_needed(copy, false, room.kills_all);
+	if (!copy || !limit) {
+		ph_find(ret, PH_HEALTH_INFO, "memory", "how much it takes is not known");
+		return;
+	}
+	bool fits = needed <= room.bytes;
+	ph_find(ret, fits ? PH_HEALTH_OK : PH_HEALTH_PROBLEM, "memory", "it has %" PRIu64 " MiB of its own; reading it takes "
+		"about %" PRIu64 " MiB, %s leaves %" PRIu64 " MiB", copy >> 20, needed >> 20, limit, room.bytes >> 20);
+	if (fits)
+		return;
+	if (strstr(limit, "ulimit -v"))
+		ph_advise_command(ret, false, "ulimit -v unlimited");
+	else if (strstr(limit, "ulimit -d"))
+		ph_advise_command(ret, false, "ulimit -d unlimited");
+	ph_advise_command(ret, false, "%s top --low-memory %d", self, (int)pid);
+	ph_advise_command(ret, false, "gcore -o core %d", (int)pid);
+}
+
+void ph_target_examine(pid_t pid, const char *self, struct ph_findings *ret)
+{
+	char path[64];
+	snprintf(path, sizeof path, "/proc/%d", (int)pid);
+	if (access(path, F_OK))
+		return;
+	examine_permission(pid, self, ret);
+	examine_namespaces(pid, ret);
+	examine_memory(pid, self, ret);
+}
+
+/* ---- what is missing ---------------------------------------------------------------------------- */
+
+void ph_target_completeness(const struct ph_target *target, const struct ph_notes *notes, struct ph_findings *ret)
+{
+	size_t missing = 0;
+	for (size_t i = 0; i < target->nmodules; i++) {
+		const struct ph_module *m = &target->modules[i];
+		if (m->open_path || missing++ >= MAX_LISTED)
+			continue;
+		char *id ph_cleanup_free = ph_module_build_id(m);
+		ph_find(ret, PH_HEALTH_WARNING, "files", "%s (build-id %s) was not found", *m->path ? m->path : "a file",
+			id ? id : "not in the core");
+		ph_advise(ret, "give the folder of a file system that has it with --sysroot DIR%s",
+			  id ? "" : ", or the program with --exe FILE");
+	}
+	if (missing > MAX_LISTED)
+		ph_find(ret, PH_HEALTH_WARNING, "files", "and %zu more were not found", missing - MAX_LISTED);
+	if (!missing)
+		ph_find(ret, PH_HEALTH_OK, "files", "all %zu programs and libraries that it has mapped are there",
+			target->nmodules);
+	for (int i = 0; i < PH_NOTE_KINDS; i++)
+		if (notes->kind[i].count && i != PH_NOTE_MISSING_FILE)
+			ph_find(ret, ph_note_incomplete((enum ph_note_kind)i) ? PH_HEALTH_WARNING : PH_HEALTH_INFO, "completeness",
+				"%" PRIu64 " %s", notes->kind[i].count, ph_note_text((enum ph_note_kind)i));
+	if (notes->kind[PH_NOTE_TRUNCATED_CORE].count)
+		ph_advise(ret, "for the next one: ulimit -c unlimited, and look for free disk space");
+}

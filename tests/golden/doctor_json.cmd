@@ -1,0 +1,1 @@
+pyheap doctor --json in/readme.txt

@@ -1,0 +1,1 @@
+pyheap doctor 999999999

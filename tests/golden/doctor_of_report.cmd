@@ -1,0 +1,1 @@
+pyheap doctor in/new.json
