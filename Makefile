@@ -5,7 +5,7 @@ VERSION = 0.1.0
 BUILD ?= build
 PREFIX ?= /usr/local
 PYTHON ?= /usr/bin/python3
-PKGS = libelf libdw jansson libzstd libxxhash
+PKGS = libelf libdw jansson libxxhash zlib liblzma liblz4 libzstd
 ARCH := $(shell uname -m)
 
 CC ?= cc

@@ -11,9 +11,9 @@ if [ "${1-}" = --list ]; then
 	shift
 fi
 
-build="gcc make libc6-dev pkg-config libelf-dev libdw-dev libjansson-dev libzstd-dev libxxhash-dev"
+build="gcc make libc6-dev pkg-config libelf-dev libdw-dev libjansson-dev libxxhash-dev zlib1g-dev liblzma-dev liblz4-dev libzstd-dev"
 # what the static libraries of these packages need in turn
-archives="zlib1g-dev liblzma-dev libbz2-dev"
+archives="libbz2-dev"
 # python3-dbg depends on the debug package of the interpreter by its minor version
 # only; ask for that one, and for the interpreter, so that their builds match
 python="python3 python3-dbg"

@@ -186,6 +186,33 @@ extern volatile int ph_interrupted;
 /* An error that ends in exit status 128 + N. */
 struct ph_err *ph_err_interrupted(void);
 
+/* ---- temporary and packed files ------------------------------------------------ */
+
+/* An unlinked file in TMPDIR (else /var/tmp) that is written from front to back, with
+ * holes for pages of zeroes. Whoever opens it closes fd, also after an error. */
+struct ph_spool {
+	int fd;        /* -1: not opened */
+	uint64_t size; /* so far */
+	bool holes;
+};
+struct ph_err *ph_spool_open(struct ph_spool *ret);
+struct ph_err *ph_spool_write(struct ph_spool *s, const void *bytes, size_t n);
+/* After the last write. */
+struct ph_err *ph_spool_finish(struct ph_spool *s);
+
+/* "gzip", "zstd", "lz4" or "xz" by a file's first bytes; NULL when it is none of them. */
+const char *ph_packed(const void *head, size_t n);
+enum ph_unpack_fault {
+	PH_UNPACK_WHOLE,
+	PH_UNPACK_CUT,     /* the stream ends too early */
+	PH_UNPACK_DAMAGED, /* it is broken, or a checksum is wrong */
+};
+/* Unpacks the file (from its beginning, wherever it stands) to its end or its first
+ * fault, which is no error. */
+struct ph_err *ph_unpack(int fd, struct ph_spool *out, enum ph_unpack_fault *ret);
+/* Only the first n bytes, fewer where there are no more. */
+struct ph_err *ph_unpack_head(int fd, void *buf, size_t n, size_t *ret);
+
 /* ---- small helpers ---------------------------------------------------------- */
 
 /* asprintf that returns the string, or NULL when memory is out; owned by the caller. */

@@ -52,6 +52,9 @@ struct ph_target {
 	uint16_t machine;         /* EM_X86_64, EM_AARCH64 */
 	struct ph_module *modules; /* by start address */
 	size_t nmodules;
+	const char *packed;       /* core: "gzip" and so on, NULL when it is not; static */
+	enum ph_unpack_fault fault; /* of the packed stream: what came before it is read */
+	uint64_t lost_bytes;      /* core: dumped, but not in the file; as far as its headers tell */
 
 	/* set by ph_target_capture() */
 	struct ph_mem *mem;       /* sealed */

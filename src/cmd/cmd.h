@@ -117,7 +117,8 @@ void ph_help_all(struct ph_out *out);
 /* ---- what commands share ------------------------------------------------------------ */
 
 enum ph_source_kind { PH_SOURCE_TARGET, PH_SOURCE_REPORT, PH_SOURCE_SNAPSHOT, PH_SOURCE_BINARY };
-/* TARGET told apart. Standard input ("-") is spooled to an unlinked file. */
+/* TARGET told apart. Standard input ("-") is spooled to an unlinked file, and so are
+ * snapshots and reports that somebody has packed. */
 struct ph_source {
 	enum ph_source_kind kind;
 	const char *name;  /* as given; borrowed from argv */

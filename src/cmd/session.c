@@ -46,12 +46,26 @@ static struct ph_err *find_layouts(const struct ph_source *source, const struct 
 	return ph_layouts_find(s->target, module, &s->python, &options, &s->layouts);
 }
 
+/* What the notes count, in bytes. */
+static void say_losses(const struct ph_source *source, const struct ph_target *t, struct ph_messages *messages)
+{
+	char lost[PH_TEXT_NUMBER];
+	int64_t n = t->lost_bytes < INT64_MAX ? (int64_t)t->lost_bytes : INT64_MAX;
+	if (t->fault)
+		ph_messages_say(messages, "%s: its %s stream is %s: what could be unpacked is used", source->name,
+				t->packed, t->fault == PH_UNPACK_CUT ? "cut off" : "damaged");
+	if (n)
+		ph_messages_say(messages, "%s: the core is cut off: %s of memory are missing", source->name,
+				ph_text_size(lost, n, false, false));
+}
+
 struct ph_err *ph_session_begin(const struct ph_source *source, const struct ph_run *run, struct ph_session *s)
 {
 	ph_messages_phase(run->messages, "opening the target");
 	struct ph_err *err = open_target(source, run->opt, s);
 	if (err)
 		return err;
+	say_losses(source, s->target, run->messages);
 	ph_messages_phase(run->messages, "reading debug information");
 	return find_layouts(source, run->opt, s);
 }

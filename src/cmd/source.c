@@ -6,37 +6,7 @@
 #include <unistd.h>
 #include "cmd.h"
 
-static const char *spool_dir(void)
-{
-	const char *dir = getenv("TMPDIR");
-	return dir && *dir ? dir : "/var/tmp"; /* cores are large, and /tmp is often memory */
-}
-
-static int open_spool(const char *dir)
-{
-	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (fd >= 0)
-		return fd;
-	char *path ph_cleanup_free = ph_asprintf("%s/pyheap.XXXXXX", dir);
-	fd = path ? mkostemp(path, O_CLOEXEC) : -1;
-	if (fd >= 0)
-		unlink(path);
-	return fd;
-}
-
-static bool write_all(int fd, const char *buf, size_t n)
-{
-	while (n) {
-		ssize_t put = write(fd, buf, n);
-		if (put < 0 && (errno != EINTR || ph_interrupted))
-			return false;
-		buf += put > 0 ? put : 0;
-		n -= put > 0 ? (size_t)put : 0;
-	}
-	return true;
-}
-
-static struct ph_err *spool(int fd)
+static struct ph_err *spool(struct ph_spool *to)
 {
 	char *buf ph_cleanup_free = malloc(1 << 20);
 	if (!buf)
@@ -46,45 +16,85 @@ static struct ph_err *spool(int fd)
 		if (ph_interrupted)
 			return ph_err_interrupted();
 		if (n == 0)
-			return NULL;
+			return ph_spool_finish(to);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return ph_err_errno(PH_ERR_USAGE, errno, "cannot read standard input");
-		if (!write_all(fd, buf, (size_t)n))
-			return ph_err_hint(ph_err_errno(PH_ERR_USAGE, errno, "cannot spool standard input"),
-					   "TMPDIR=DIR takes another directory than /var/tmp");
+		struct ph_err *err = ph_spool_write(to, buf, (size_t)n);
+		if (err)
+			return err;
 	}
+}
+
+static struct ph_err *use_spool(struct ph_source *s, const struct ph_spool *spooled)
+{
+	if (s->fd >= 0)
+		close(s->fd);
+	free(s->path);
+	s->fd = spooled->fd;
+	s->path = ph_asprintf("/proc/self/fd/%d", s->fd);
+	if (s->path && access(s->path, F_OK) < 0)
+		return ph_err_errno(PH_ERR_USAGE, errno, "cannot read standard input through /proc/self/fd");
+	return s->path ? NULL : ph_err_nomem();
 }
 
 static struct ph_err *open_stdin(struct ph_source *s)
 {
+	struct ph_spool spooled;
+	struct ph_err *err = ph_spool_open(&spooled);
 	s->is_stdin = true;
-	s->fd = open_spool(spool_dir());
-	if (s->fd < 0)
-		return ph_err_hint(ph_err_errno(PH_ERR_USAGE, errno, "cannot create a temporary file in %s", spool_dir()),
-				   "TMPDIR=DIR takes another directory");
-	s->path = ph_asprintf("/proc/self/fd/%d", s->fd);
-	if (s->path && access(s->path, F_OK) < 0)
-		return ph_err_errno(PH_ERR_USAGE, errno, "cannot read standard input through /proc/self/fd");
-	return s->path ? spool(s->fd) : ph_err_nomem();
+	if (!err)
+		err = use_spool(s, &spooled);
+	return err ? err : spool(&spooled);
 }
 
 /* JSON starts with a brace, perhaps after blanks; no core or snapshot does. */
-static enum ph_source_kind magic(const char *path)
+static enum ph_source_kind kind_of(const char *head, size_t n)
 {
-	char head[64];
-	int fd ph_cleanup_close = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	ssize_t n = fd >= 0 ? read(fd, head, sizeof head) : -1;
-	if (n > 0 && ph_snapshot_magic(head, (size_t)n))
+	if (ph_snapshot_magic(head, n))
 		return PH_SOURCE_SNAPSHOT;
-	for (ssize_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++) {
 		if (head[i] == '{')
 			return PH_SOURCE_REPORT;
 		if (!strchr(" \t\r\n", head[i]) || !head[i])
 			break;
 	}
 	return PH_SOURCE_TARGET;
+}
+
+/* A snapshot or report that somebody has packed. A core's owner and date count: the target
+ * stage unpacks it. */
+static struct ph_err *unpack(struct ph_source *s, int fd)
+{
+	struct ph_spool out;
+	enum ph_unpack_fault fault;
+	struct ph_err *err = ph_spool_open(&out);
+	if (!err)
+		err = ph_unpack(fd, &out, &fault);
+	if (!err && fault)
+		err = ph_err_new(PH_ERR_USAGE, "%s is packed, and %s", s->name,
+				 fault == PH_UNPACK_CUT ? "cut off" : "damaged");
+	if (!err)
+		return use_spool(s, &out);
+	if (out.fd >= 0)
+		close(out.fd);
+	return err;
+}
+
+static struct ph_err *tell_kind(struct ph_source *s)
+{
+	char head[64];
+	int fd ph_cleanup_close = open(s->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	ssize_t n = fd >= 0 ? read(fd, head, sizeof head) : -1;
+	size_t unpacked;
+	s->kind = n > 0 ? kind_of(head, (size_t)n) : PH_SOURCE_TARGET;
+	if (n <= 0 || !ph_packed(head, (size_t)n))
+		return NULL;
+	struct ph_err *err = ph_unpack_head(fd, head, sizeof head, &unpacked);
+	if (!err)
+		s->kind = kind_of(head, unpacked);
+	return err || s->kind == PH_SOURCE_TARGET ? err : unpack(s, fd);
 }
 
 struct ph_err *ph_source_open(const char *what, struct ph_source *ret)
@@ -96,7 +106,7 @@ struct ph_err *ph_source_open(const char *what, struct ph_source *ret)
 	else if (!(ret->path = strdup(what)))
 		err = ph_err_nomem();
 	if (!err && what[strspn(what, "0123456789")])
-		ret->kind = magic(ret->path);
+		err = tell_kind(ret);
 	if (err)
 		ph_source_close(ret);
 	return err;

@@ -11,23 +11,16 @@
 
 /* ---- the header --------------------------------------------------------------------- */
 
-static struct ph_err *not_a_core(const struct ph_target *target, const uint8_t *p, uint64_t n)
+static struct ph_err *not_a_core(const struct ph_target *target)
 {
-	static const struct {
-		const char *magic, *name, *command;
-	} packed[] = {
-		{ "\x28\xb5\x2f\xfd", "zstd", "unzstd -k" },
-		{ "\x1f\x8b", "gzip", "gunzip -k" },
-		{ "\xfd" "7zXZ", "xz", "unxz -k" },
-		{ "\x04\x22\x4d\x18", "lz4", "unlz4 -k" },
-	};
-	struct ph_err *err = ph_err_new(PH_ERR_NOT_PYTHON, "%s is not an ELF core file", target->what);
-	for (size_t i = 0; i < sizeof packed / sizeof *packed; i++)
-		if (n >= strlen(packed[i].magic) &&
-		    !memcmp(p, packed[i].magic, strlen(packed[i].magic)))
-			return ph_err_hint(err, "it is compressed: unpack it first with `%s %s`",
-					   packed[i].command, target->what);
-	return ph_err_hint(err, "give a process ID or a core file; `gcore PID` makes one");
+	if (target->fault)
+		return ph_err_hint(ph_err_new(PH_ERR_NOT_PYTHON, "%s: nothing of a core could be unpacked: its %s stream "
+					      "is %s", target->what, target->packed,
+					      target->fault == PH_UNPACK_CUT ? "cut off" : "damaged"),
+				   "copy the file once more, and compare the checksums");
+	return ph_err_hint(ph_err_new(PH_ERR_NOT_PYTHON, "%s is not an ELF core file%s", target->what,
+				      target->packed ? ", nor is what is packed in it" : ""),
+			   "give a process ID or a core file; `gcore PID` makes one");
 }
 
 /* e_type in the file's own byte order. */
@@ -49,7 +42,7 @@ static struct ph_err *check_header(const struct ph_core *core, struct ph_target 
 {
 	const uint8_t *p = core->bytes;
 	if (core->size < 20 || memcmp(p, ELFMAG, SELFMAG))
-		return not_a_core(target, p, core->size);
+		return not_a_core(target);
 	if (elf_type(p) != ET_CORE)
 		return ph_err_hint(ph_err_new(PH_ERR_NOT_PYTHON,
 					      "%s is an ELF file, but not a core", target->what),
@@ -59,7 +52,7 @@ static struct ph_err *check_header(const struct ph_core *core, struct ph_target 
 	if (p[EI_DATA] == ELFDATA2MSB)
 		return refused(target, "big-endian machines");
 	if (p[EI_CLASS] != ELFCLASS64 || p[EI_DATA] != ELFDATA2LSB || core->size < sizeof *ret)
-		return not_a_core(target, p, core->size);
+		return not_a_core(target);
 	memcpy(ret, p, sizeof *ret);
 	if (ret->e_machine != EM_X86_64 && ret->e_machine != EM_AARCH64)
 		return refused(target, "this machine");
@@ -169,6 +162,8 @@ static struct ph_err *read_segments(struct ph_core *core, const Elf64_Ehdr *eh,
 	if (core->loads.n)
 		qsort(core->loads.items, core->loads.n, sizeof *core->loads.items, load_by_start);
 	merge_cut(core);
+	for (size_t i = 0; i < core->cut.n; i++)
+		target->lost_bytes += core->cut.items[i].end - core->cut.items[i].start;
 	return NULL;
 }
 
@@ -219,9 +214,27 @@ static struct ph_err *add_own_bytes(const struct ph_core *core, struct ph_mem *m
 
 /* ---- open ------------------------------------------------------------------------------- */
 
-static struct ph_err *map_file(struct ph_core *core, struct ph_target *target)
+/* Puts the unpacked file in the packed one's place; its date stays. */
+static struct ph_err *unpack(struct ph_core *core, struct ph_target *target, struct ph_notes *notes)
+{
+	struct ph_spool out;
+	struct ph_err *err = ph_spool_open(&out);
+	if (!err)
+		err = ph_unpack(core->fd, &out, &target->fault);
+	if (out.fd >= 0) {
+		close(core->fd);
+		core->fd = out.fd;
+		core->size = out.size;
+	}
+	if (!err && target->fault)
+		ph_note(notes, PH_NOTE_TRUNCATED_CORE, 0);
+	return err;
+}
+
+static struct ph_err *open_file(struct ph_core *core, struct ph_target *target, struct ph_notes *notes)
 {
 	struct stat st;
+	char head[16];
 	/* not target->path: what /dev/fd/N leads to may have no name any more */
 	core->fd = open(target->what, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (core->fd < 0)
@@ -233,8 +246,16 @@ static struct ph_err *map_file(struct ph_core *core, struct ph_target *target)
 		return ph_err_new(PH_ERR_USAGE, "%s is not a regular file", target->what);
 	core->size = (uint64_t)st.st_size;
 	target->captured_at = st.st_mtim;
+	ssize_t n = pread(core->fd, head, sizeof head, 0);
+	if (n > 0)
+		target->packed = ph_packed(head, (size_t)n);
+	return target->packed ? unpack(core, target, notes) : NULL;
+}
+
+static struct ph_err *map_file(struct ph_core *core, struct ph_target *target)
+{
 	if (!core->size)
-		return not_a_core(target, (const uint8_t *)"", 0);
+		return not_a_core(target);
 	void *p = mmap(NULL, core->size, PROT_READ, MAP_PRIVATE, core->fd, 0);
 	if (p == MAP_FAILED)
 		return ph_err_errno(PH_ERR_USAGE, errno, "%s: mmap", target->what);
@@ -311,6 +332,8 @@ struct ph_err *ph_core_open(struct ph_target *target, const struct ph_target_opt
 	core->fd = -1;
 	target->priv = core;
 	struct ph_err *err = keep_options(core, opt);
+	if (!err)
+		err = open_file(core, target, notes);
 	if (!err)
 		err = map_file(core, target);
 	if (!err)

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <pyheap/target.h>
+#include "pack.h"
 
 Suite *core_suite(void);
 
@@ -658,6 +659,8 @@ START_TEST(test_truncated)
 		}
 		ck_assert_ptr_null(ph_target_capture(t, &notes));
 		ck_assert_uint_ge(notes.kind[PH_NOTE_TRUNCATED_CORE].count, 1);
+		if (n > s.loads[0].ph.p_offset) /* all headers are there */
+			ck_assert_uint_eq(t->lost_bytes, s.size - n);
 		for (unsigned i = 0; i < s.nloads; i++) {
 			const Elf64_Phdr *ph = &s.loads[i].ph;
 			uint64_t in = n > ph->p_offset ? n - ph->p_offset : 0;
@@ -671,6 +674,52 @@ START_TEST(test_truncated)
 		answered++;
 	}
 	ck_assert_uint_gt(answered, 100);
+}
+END_TEST
+
+/* A packed core is the core; of one that is cut off or changed in the middle what came
+ * before is used, and it is told. */
+START_TEST(test_packed)
+{
+	struct spec s;
+	size_t n;
+	unsigned answered = 0;
+	struct ph_target_options opt = { 0 };
+	spec_init(&s);
+	core_write(&s);
+	uint8_t *packed = pack_bytes((unsigned)_i, file_bytes, s.size, &n);
+	write_file(core_path, packed, n);
+	struct ph_target *t = open_with(NULL, NULL);
+	check_whole(t);
+	ck_assert_str_eq(t->packed, pack_names[_i]);
+	ck_assert_int_ge(ph_mem_segment(t->mem, HEAP)->fd, 0);
+	for (int k = 0; k < PH_NOTE_KINDS; k++)
+		ck_assert_uint_eq(notes.kind[k].count, 0);
+	ph_target_close(t);
+	for (size_t at = 0; at < 2 * n; at += 7) {
+		memset(&notes, 0, sizeof notes);
+		if (at < n)
+			packed[at] ^= 0x10;
+		write_file(core_path, packed, at < n ? n : at - n);
+		if (at < n)
+			packed[at] ^= 0x10;
+		struct ph_err *err = ph_target_open(core_path, &opt, &notes, &t);
+		if (err) {
+			ck_assert_int_eq(ph_err_code(err), PH_ERR_NOT_PYTHON);
+			ck_assert_str_ne(ph_err_hint_text(err), "");
+			ph_err_free(err);
+			continue;
+		}
+		ck_assert_ptr_null(ph_target_capture(t, &notes));
+		if (notes.kind[PH_NOTE_TRUNCATED_CORE].count)
+			ck_assert(t->fault);
+		else
+			check_whole(t);
+		ph_target_close(t);
+		answered++;
+	}
+	ck_assert_uint_gt(answered, 20);
+	free(packed);
 }
 END_TEST
 
@@ -801,6 +850,7 @@ Suite *core_suite(void)
 	tcase_add_test(tc, test_not_a_core);
 	tcase_add_test(tc, test_foreign);
 	tcase_add_test(tc, test_truncated);
+	tcase_add_loop_test(tc, test_packed, 0, PACK_FORMATS);
 	tcase_add_test(tc, test_overlapping);
 	tcase_add_test(tc, test_same_bytes);
 	tcase_add_test(tc, test_absurd_values);
