@@ -54,6 +54,8 @@ struct ph_target {
 	size_t nmodules;
 	const char *packed;       /* core: "gzip" and so on, NULL when it is not; static */
 	enum ph_unpack_fault fault; /* of the packed stream: what came before it is read */
+	unsigned unproven_files;  /* core: left out, though they are there: nothing in the core tells that it
+				   * was these (coredump_filter), and neither does the user */
 	uint64_t lost_bytes;      /* core: dumped, but not in the file; as far as its headers tell */
 
 	/* set by ph_target_capture() */

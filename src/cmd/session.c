@@ -57,6 +57,10 @@ static void say_losses(const struct ph_source *source, const struct ph_target *t
 	if (n)
 		ph_messages_say(messages, "%s: the core is cut off: %s of memory are missing", source->name,
 				ph_text_size(lost, n, false, false));
+	if (t->unproven_files)
+		ph_messages_say(messages, "%s: files left out: %u, since the core holds nothing that tells them from others "
+				"(see coredump_filter in core(5)); --sysroot / takes them all the same",
+				source->name, t->unproven_files);
 }
 
 struct ph_err *ph_session_begin(const struct ph_source *source, const struct ph_run *run, struct ph_session *s)

@@ -313,9 +313,12 @@ static struct ph_err *read_contents(struct ph_core *core, struct ph_target *targ
 	if (!err)
 		err = ph_mem_seal(core->own);
 	if (!err)
-		err = ph_core_modules(core, target, notes);
-	if (!err)
 		err = ph_core_argv(core, target);
+	if (!err && !core->maps.n)
+		err = ph_core_links(core, target, notes);
+	set_permissions(core);
+	if (!err)
+		err = ph_core_modules(core, target, notes);
 	if (!err)
 		err = find_exe(core, target);
 	ph_mem_free(core->own);
@@ -340,7 +343,6 @@ struct ph_err *ph_core_open(struct ph_target *target, const struct ph_target_opt
 		err = read_headers(core, target, notes);
 	if (err)
 		return err;
-	set_permissions(core);
 	target->pid = core->pid;
 	return read_contents(core, target, notes);
 }

@@ -29,6 +29,7 @@ struct wanted {
 	bool is_elf, is_main;
 	uint8_t build_id[64];
 	size_t build_id_len;
+	bool *unproven;      /* set when a file fits that nothing in the core tells from another */
 };
 
 static size_t read_own(void *ctx, ph_addr addr, void *buf, size_t n)
@@ -54,9 +55,9 @@ static const struct ph_mapping *first_page(const struct wanted *w)
 	return NULL;
 }
 
-static void wanted_init(struct wanted *w, const struct ph_core *core, const struct ph_mapping *map)
+static void wanted_init(struct wanted *w, const struct ph_core *core, const struct ph_mapping *map,
+			const struct ph_mapping *end)
 {
-	const struct ph_mapping *end = core->maps.items + core->maps.n;
 	uint64_t entry = ph_core_auxv(core, AT_ENTRY);
 	*w = (struct wanted){ .core = core, .maps = map };
 	for (; map < end && w->n < MAX_RUN && !strcmp(map->path, w->maps->path); map++, w->n++)
@@ -111,25 +112,39 @@ static bool bytes_equal(const struct wanted *w, const struct ph_elf *elf)
 			equal++;
 		}
 	}
+	if (!equal && w->unproven)
+		*w->unproven = true;
 	return equal > 0;
+}
+
+static bool is_wanted(const struct wanted *w, const struct ph_elf *elf, bool vouched)
+{
+	uint8_t build_id[64];
+	size_t len;
+	if (w->build_id_len)
+		return ph_elf_build_id(elf, build_id, &len) && len == w->build_id_len &&
+		       !memcmp(build_id, w->build_id, len);
+	return layout_fits(w, elf) && (vouched || bytes_equal(w, elf));
 }
 
 static bool same_file(const struct wanted *w, int fd, const char *path, bool vouched)
 {
 	struct ph_elf *elf;
-	uint8_t build_id[64];
-	size_t len;
-	bool same;
 	ph_err_free(ph_elf_open_fd(fd, path, &elf));
-	if (!elf)
-		return false;
-	if (w->build_id_len)
-		same = ph_elf_build_id(elf, build_id, &len) && len == w->build_id_len &&
-		       !memcmp(build_id, w->build_id, len);
-	else
-		same = layout_fits(w, elf) && (vouched || bytes_equal(w, elf));
+	bool same = elf && is_wanted(w, elf, vouched);
 	ph_elf_free(elf);
 	return same;
+}
+
+bool ph_core_is_file(const struct ph_core *core, const struct ph_mappings *maps, const struct ph_elf *elf,
+		     bool vouched, bool *unproven)
+{
+	struct wanted w;
+	if (!maps->n)
+		return false;
+	wanted_init(&w, core, maps->items, maps->items + maps->n);
+	w.unproven = unproven;
+	return is_wanted(&w, elf, vouched);
 }
 
 /* Opens path when it is the file that was mapped. What is no regular file is not
@@ -192,14 +207,18 @@ static int open_file(void *ctx, const struct ph_mapping *map, char **ret_path)
 {
 	struct files *f = ctx;
 	struct wanted w;
-	wanted_init(&w, f->core, map);
+	bool unproven = false;
+	wanted_init(&w, f->core, map, f->core->maps.items + f->core->maps.n);
+	w.unproven = &unproven;
 	int fd = try_exe(f->core, &w, ret_path);
 	if (fd < 0)
 		fd = try_sysroot(f->core, &w, ret_path);
 	if (fd < 0)
 		fd = try_file(&w, map->path, false, ret_path);
-	if (fd < 0 && is_missed(&w))
+	if (fd < 0 && is_missed(&w)) {
 		ph_note(f->notes, PH_NOTE_MISSING_FILE, map->start);
+		f->core->unproven_files += unproven;
+	}
 	return fd;
 }
 
@@ -228,7 +247,8 @@ struct ph_err *ph_core_modules(struct ph_core *core, struct ph_target *target,
 	struct ph_err *err = check_exe(core);
 	if (!err)
 		err = ph_modules_build(&core->maps, &source, &target->modules, &target->nmodules);
-	if (!err && core->exe && !core->exe_used && core->maps.n)
+	target->unproven_files = core->unproven_files;
+	if (!err && core->exe && !core->exe_used)
 		err = ph_err_hint(ph_err_new(PH_ERR_USAGE, "--exe %s is not a file of this core",
 					     core->exe),
 				  "give the very file that ran; `eu-unstrip -n --core %s` lists the "

@@ -22,6 +22,7 @@ struct ph_core {
 	uint64_t size, mapped;
 	char *exe, *sysroot;  /* of the options, or NULL */
 	bool exe_used;
+	unsigned unproven_files;
 
 	struct PH_VEC(struct ph_core_load) loads; /* by start */
 	struct PH_VEC(struct ph_core_range) cut;  /* dumped, but beyond the end of the file */
@@ -44,7 +45,15 @@ uint64_t ph_core_auxv(const struct ph_core *core, uint64_t type);
 /* The command line: from the stack, else from NT_PRPSINFO; none is no error. */
 struct ph_err *ph_core_argv(const struct ph_core *core, struct ph_target *target);
 
-/* core_files.c: the modules, from the files that NT_FILE names. */
+/* core_links.c: mappings of a core that has no NT_FILE, from the dynamic loader's list of what
+ * it has loaded. Needs core->own and the target's argv. */
+struct ph_err *ph_core_links(struct ph_core *core, const struct ph_target *target, struct ph_notes *notes);
+
+/* core_files.c: whether elf is the file that has these mappings (all of one path), as far as the
+ * core can tell; vouched: the user says so. Sets *unproven when it can tell nothing. */
+bool ph_core_is_file(const struct ph_core *core, const struct ph_mappings *maps, const struct ph_elf *elf,
+		     bool vouched, bool *unproven);
+/* The modules, from the files that the mappings name. */
 struct ph_err *ph_core_modules(struct ph_core *core, struct ph_target *target,
 			       struct ph_notes *notes);
 

@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include "elf_priv.h"
 
-#define MAX_SEGMENTS 256      /* PT_LOAD and PT_NOTE; real files have a dozen */
+#define MAX_SEGMENTS 256      /* PT_LOAD, PT_NOTE, PT_DYNAMIC; real files have a dozen */
 #define SANE_ADDR (1ull << 56) /* of addresses and sizes in an ELF file: sums cannot wrap */
 
 static uint64_t page_up(uint64_t n)
@@ -56,7 +56,7 @@ static struct ph_err *read_segments(struct ph_elf *elf)
 	for (uint64_t i = 0; i < n && elf->segments.n < MAX_SEGMENTS; i++) {
 		Elf64_Phdr ph;
 		memcpy(&ph, p + i * sizeof ph, sizeof ph);
-		bool ok = ph.p_type == PT_LOAD ? load_ok(&ph) : ph.p_type == PT_NOTE;
+		bool ok = ph.p_type == PT_LOAD ? load_ok(&ph) : ph.p_type == PT_NOTE || ph.p_type == PT_DYNAMIC;
 		if (ok && !PH_VEC_PUSH(&elf->segments, ph))
 			return ph_err_nomem();
 	}
@@ -281,4 +281,53 @@ const uint8_t *ph_elf_bytes_at(const struct ph_elf *elf, uint64_t addr, uint64_t
 	if (!ph || addr - ph->p_vaddr > ph->p_filesz || n > ph->p_filesz - (addr - ph->p_vaddr))
 		return NULL;
 	return ph_elf_file_bytes(elf, ph->p_offset + (addr - ph->p_vaddr), n);
+}
+
+/* ---- where a loader puts the file ---------------------------------------------------- */
+
+uint64_t ph_elf_entry(const struct ph_elf *elf)
+{
+	return elf->header.e_entry;
+}
+
+bool ph_elf_headers(const struct ph_elf *elf, uint64_t *ret)
+{
+	for (size_t i = 0; i < elf->segments.n; i++) {
+		const Elf64_Phdr *ph = &elf->segments.items[i];
+		uint64_t at = elf->header.e_phoff - ph->p_offset;
+		if (ph->p_type != PT_LOAD || elf->header.e_phoff < ph->p_offset || at >= ph->p_filesz)
+			continue;
+		*ret = ph->p_vaddr + at;
+		return true;
+	}
+	return false;
+}
+
+bool ph_elf_dynamic(const struct ph_elf *elf, uint64_t *ret_addr, uint64_t *ret_size)
+{
+	for (size_t i = 0; i < elf->segments.n; i++) {
+		if (elf->segments.items[i].p_type != PT_DYNAMIC)
+			continue;
+		*ret_addr = elf->segments.items[i].p_vaddr;
+		*ret_size = elf->segments.items[i].p_memsz;
+		return true;
+	}
+	return false;
+}
+
+struct ph_err *ph_elf_mappings(const struct ph_elf *elf, uint64_t bias, const char *path, struct ph_mappings *ret)
+{
+	for (size_t i = 0; i < elf->segments.n; i++) {
+		const Elf64_Phdr *ph = &elf->segments.items[i];
+		uint64_t from = ph->p_vaddr & -PH_PAGE, to = page_up(ph->p_vaddr + ph->p_filesz);
+		struct ph_mapping map = { .start = from + bias, .end = to + bias, .offset = ph->p_offset & -PH_PAGE };
+		if (ph->p_type != PT_LOAD || !ph->p_filesz || map.start >= map.end)
+			continue;
+		map.path = strdup(path);
+		if (!map.path || !PH_VEC_PUSH(ret, map)) {
+			free(map.path);
+			return ph_err_nomem();
+		}
+	}
+	return NULL;
 }

@@ -19,7 +19,7 @@ struct ph_elf {
 	uint64_t size;       /* of bytes: rounded up to a page when it is a file */
 	uint64_t mapped;     /* 0 = bytes are borrowed */
 	Elf64_Ehdr header;
-	struct PH_VEC(Elf64_Phdr) segments; /* checked PT_LOADs, and PT_NOTEs */
+	struct PH_VEC(Elf64_Phdr) segments; /* checked PT_LOADs, PT_NOTEs, PT_DYNAMIC */
 
 	const uint8_t *sections; /* nsections × Elf64_Shdr */
 	uint64_t nsections;

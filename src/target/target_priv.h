@@ -98,6 +98,12 @@ const uint8_t *ph_elf_bytes_at(const struct ph_elf *elf, uint64_t addr, uint64_t
  * when there are no more. */
 bool ph_elf_code(const struct ph_elf *elf, size_t i, uint64_t *ret_addr, uint64_t *ret_offset,
 		 uint64_t *ret_n);
+/* e_entry, where the program headers are in memory, and PT_DYNAMIC; ELF addresses. */
+uint64_t ph_elf_entry(const struct ph_elf *elf);
+bool ph_elf_headers(const struct ph_elf *elf, uint64_t *ret);
+bool ph_elf_dynamic(const struct ph_elf *elf, uint64_t *ret_addr, uint64_t *ret_size);
+/* Appends the mappings that the file has when it is loaded with this bias, all named path. */
+struct ph_err *ph_elf_mappings(const struct ph_elf *elf, uint64_t bias, const char *path, struct ph_mappings *ret);
 /* Program headers and notes of a file's first n bytes as they lie in the target's
  * memory, borrowed until ph_elf_free(); NULL when it is not such a file. */
 struct ph_elf *ph_elf_from_image(const void *image, size_t n);

@@ -20,7 +20,7 @@ Suite *core_suite(void);
 #define MAX_LOADS 16
 #define MAX_FILES 8
 
-static char dir[64], lib_path[96], core_path[96];
+static char dir[64], lib_path[96], lib2_path[96], core_path[96];
 static struct ph_notes notes;
 
 static void put(void *at, uint64_t value)
@@ -91,17 +91,19 @@ static void lib_build(bool with_id)
 	for (unsigned i = 0x1000; i < 0x3000; i++)
 		lib[i] = (uint8_t)(i ^ i >> 5);
 	lib_symbols();
-	Elf64_Ehdr eh = header(ET_DYN, 4);
+	Elf64_Ehdr eh = header(ET_DYN, 5);
+	eh.e_entry = 0x1010;
 	eh.e_shoff = 0x3300;
 	eh.e_shentsize = sizeof(Elf64_Shdr);
 	eh.e_shnum = 5;
 	eh.e_shstrndx = 3;
 	memcpy(lib, &eh, sizeof eh);
-	Elf64_Phdr ph[4] = {
+	Elf64_Phdr ph[5] = {
 		{ PT_LOAD, PF_R, 0, 0, 0, 0x400, 0x400, PAGE },
 		{ PT_LOAD, PF_R | PF_X, 0x1000, 0x1000, 0x1000, 0x1000, 0x1000, PAGE },
 		{ PT_LOAD, PF_R | PF_W, 0x2000, 0x3000, 0x3000, 0x1000, 0x2000, PAGE },
 		{ PT_NOTE, PF_R, 0x300, 0x300, 0x300, with_id ? 36 : 0, with_id ? 36 : 0, 4 },
+		{ PT_DYNAMIC, PF_R | PF_W, 0x2800, 0x3800, 0x3800, 0x100, 0x100, 8 },
 	};
 	memcpy(lib + sizeof eh, ph, sizeof ph);
 	if (with_id)
@@ -136,8 +138,8 @@ static void add_load(struct spec *s, uint64_t start, uint64_t memsz, const void 
 	s->loads[s->nloads++].bytes = bytes;
 }
 
-static const uint64_t auxv[] = { AT_HWCAP, 0x178bfbff, AT_ENTRY, BASE + 0x1010,
-				 AT_EXECFN, STACK + 0xff0, AT_NULL, 0 };
+static uint64_t auxv[] = { AT_HWCAP, 0x178bfbff, AT_ENTRY, BASE + 0x1010, AT_PHDR, BASE + sizeof(Elf64_Ehdr),
+			   AT_EXECFN, STACK + 0xff0, AT_NULL, 0 };
 
 /* argc, argv, environment, auxv, strings */
 static void stack_build(void)
@@ -159,6 +161,7 @@ static void spec_init(struct spec *s)
 	for (unsigned i = 0; i < sizeof heap; i++)
 		heap[i] = (uint8_t)(i * 13 + i / 256);
 	memset(data, 0xdd, sizeof data);
+	auxv[7] = STACK + 0xff0;
 	stack_build();
 	add_load(s, HEAP, sizeof heap, heap, sizeof heap, PF_R | PF_W);
 	add_load(s, BASE, PAGE, lib, PAGE, PF_R);
@@ -252,6 +255,7 @@ static void setup(void)
 	strcpy(dir, "/tmp/pyheap-core-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(lib_path, sizeof lib_path, "%s/lib.so", dir);
+	snprintf(lib2_path, sizeof lib2_path, "%s/lib2.so", dir);
 	snprintf(core_path, sizeof core_path, "%s/core", dir);
 	lib_build(true);
 	write_file(lib_path, lib, sizeof lib);
@@ -261,6 +265,7 @@ static void setup(void)
 static void teardown(void)
 {
 	unlink(lib_path);
+	unlink(lib2_path);
 	unlink(core_path);
 	ck_assert_int_eq(rmdir(dir), 0);
 }
@@ -586,6 +591,137 @@ START_TEST(test_exe)
 }
 END_TEST
 
+/* ---- without NT_FILE ------------------------------------------------------------------------ */
+
+#define BASE2 (BASE + 0x10000000)
+#define R_DEBUG 0x100u /* in heap, like the entries of the list */
+#define LINK(i) (0x200u + 0x40 * (i))
+#define LINKS 3
+
+static void add_link(unsigned i, uint64_t addr, uint64_t name, uint64_t ld)
+{
+	uint64_t link[] = { addr, name, ld, i + 1 < LINKS ? HEAP + LINK(i + 1) : 0, i ? HEAP + LINK(i - 1) : 0 };
+	memcpy(heap + LINK(i), link, sizeof link);
+}
+
+/* Program, vdso and a library, as the loader lists them. */
+static void links_init(struct spec *s)
+{
+	spec_init(s);
+	s->nfiles = 0;
+	add_load(s, BASE2, PAGE, lib, PAGE, PF_R);
+	add_load(s, BASE2 + 0x1000, PAGE, NULL, 0, PF_R | PF_X);
+	add_load(s, BASE2 + 0x3000, PAGE, data, PAGE, PF_R | PF_W);
+	write_file(lib2_path, lib, sizeof lib);
+	put(data + 0x800, DT_DEBUG);
+	put(data + 0x808, HEAP + R_DEBUG);
+	put(data + 0x810, DT_NULL);
+	put(heap + R_DEBUG + 8, HEAP + LINK(0));
+	add_link(0, BASE, HEAP + 0x500, BASE + 0x3800);
+	add_link(1, STACK - 0x2000, HEAP + 0x510, STACK - 0x1000);
+	add_link(2, BASE2, HEAP + 0x580, BASE2 + 0x3800);
+	heap[0x500] = 0;
+	strcpy((char *)heap + 0x510, "linux-vdso.so.1");
+	strcpy((char *)heap + 0x580, lib2_path);
+	strcpy((char *)stack + 0xf90, lib_path);
+	auxv[7] = STACK + 0xf90;
+}
+
+static void check_links(struct ph_target *t)
+{
+	ck_assert_uint_eq(t->nmodules, 2);
+	ck_assert_uint_eq(t->modules[0].bias, BASE);
+	ck_assert_uint_eq(t->modules[1].bias, BASE2);
+	ck_assert_str_eq(t->modules[1].path, lib2_path);
+	has(t, BASE + 0x1000, lib + 0x1000, PAGE);
+	has(t, BASE2 + 0x1000, lib + 0x1000, PAGE);
+	has(t, BASE + 0x3000, data, PAGE);
+	has(t, BASE2, lib, PAGE);
+	ck_assert(missing(t, BASE + 0x2000));
+	ck_assert_uint_eq(notes.kind[PH_NOTE_MISSING_FILE].count, 0);
+}
+
+START_TEST(test_links)
+{
+	struct spec s;
+	links_init(&s);
+	core_write(&s);
+	struct ph_target *t = open_with(NULL, NULL);
+	check_links(t);
+	ck_assert_str_eq(t->exe, lib_path);
+	ph_target_close(t);
+	stack[0xf90] = 0; /* it says no name */
+	core_write(&s);
+	t = open_with(lib_path, NULL);
+	check_links(t);
+	ph_target_close(t);
+	open_fails(PH_ERR_USAGE, core_path);
+	open_fails(PH_ERR_USAGE, "/bin/true");
+}
+END_TEST
+
+/* The program's file is not there, or is another one: its first page leads on. */
+START_TEST(test_links_image)
+{
+	struct spec s;
+	links_init(&s);
+	core_write(&s);
+	lib[0x310]++;
+	write_file(lib_path, lib, sizeof lib);
+	lib[0x310]--;
+	struct ph_target *t = open_with(NULL, NULL);
+	ck_assert_uint_eq(t->nmodules, 2);
+	ck_assert_uint_eq(t->modules[0].bias, BASE);
+	ck_assert_uint_eq(t->modules[0].build_id_len, 20);
+	ck_assert_ptr_null(t->modules[0].open_path);
+	ck_assert_uint_eq(notes.kind[PH_NOTE_MISSING_FILE].count, 1);
+	has(t, BASE2 + 0x1000, lib + 0x1000, PAGE);
+	ck_assert(missing(t, BASE + 0x1000));
+	ph_target_close(t);
+}
+END_TEST
+
+/* A list that goes in circles, or whose end is lost. */
+START_TEST(test_links_broken)
+{
+	static const uint64_t nexts[] = { HEAP + LINK(0), HEAP + LINK(1), HEAP + LINK(2), 8, UINT64_MAX };
+	struct spec s;
+	links_init(&s);
+	for (unsigned i = 0; i < sizeof nexts / sizeof *nexts; i++) {
+		put(heap + LINK(2) + 24, nexts[i]);
+		core_write(&s);
+		memset(&notes, 0, sizeof notes);
+		struct ph_target *t = open_with(NULL, NULL);
+		ck_assert_uint_eq(t->nmodules, 2);
+		ck_assert_uint_eq(notes.kind[PH_NOTE_MISSING_FILE].count, 1);
+		ph_target_close(t);
+	}
+}
+END_TEST
+
+START_TEST(test_links_absurd)
+{
+	static const uint64_t values[] = { 0, 1, 0xfff, HEAP, BASE, BASE2, 1ull << 47, 1ull << 63, UINT64_MAX - 7,
+					   UINT64_MAX };
+	struct spec s;
+	links_init(&s);
+	for (unsigned at = 0; at < 40 + sizeof auxv / 8; at++) {
+		uint8_t *word = at < 2 ? heap + R_DEBUG + 8 * at : at < 32 ? heap + LINK(0) + 8 * at
+				: at < 40 ? data + 0x800 + 8 * (at - 32) : (uint8_t *)auxv + 8 * (at - 40);
+		for (unsigned v = 0; v < sizeof values / sizeof *values; v++) {
+			uint64_t old = ph_load_u64(word);
+			put(word, values[v]);
+			core_write(&s);
+			struct ph_target *t = open_with(NULL, NULL);
+			for (size_t i = 0; i < t->mem->nsegs; i++)
+				ck_assert_ptr_nonnull(ph_mem_at(t->mem, t->mem->segs[i].start, 1));
+			ph_target_close(t);
+			put(word, old);
+		}
+	}
+}
+END_TEST
+
 /* ---- what is no core ------------------------------------------------------------------------ */
 
 START_TEST(test_not_a_core)
@@ -847,6 +983,10 @@ Suite *core_suite(void)
 	tcase_add_test(tc, test_wrong_build_id);
 	tcase_add_test(tc, test_no_build_id);
 	tcase_add_test(tc, test_exe);
+	tcase_add_test(tc, test_links);
+	tcase_add_test(tc, test_links_image);
+	tcase_add_test(tc, test_links_broken);
+	tcase_add_test(tc, test_links_absurd);
 	tcase_add_test(tc, test_not_a_core);
 	tcase_add_test(tc, test_foreign);
 	tcase_add_test(tc, test_truncated);
