@@ -162,7 +162,9 @@ static ph_addr auxv_on_stack(const struct ph_core *core)
 	return 0;
 }
 
-/* Address of argv[0] and the count: argc, argv[], NULL, envp[], NULL, auxv. */
+/* Address of argv[0] and the count: argc, argv[], NULL, envp[], NULL, auxv. A loader that was
+ * given the program moves argc up, where _start may then overwrite it: argv begins behind what
+ * is no address. */
 static ph_addr argv_on_stack(const struct ph_core *core, uint64_t *ret_argc)
 {
 	uint64_t word;
@@ -175,7 +177,7 @@ static ph_addr argv_on_stack(const struct ph_core *core, uint64_t *ret_argc)
 	for (uint64_t i = 0; i < MAX_ARGS; i++) {
 		if (!ph_mem_u64(core->own, a - 8 - i * 8, &word))
 			return 0;
-		if (word == i) {
+		if (word == i || !ph_mem_at(core->own, word, 1)) {
 			*ret_argc = i;
 			return a - i * 8;
 		}

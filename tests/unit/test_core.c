@@ -357,6 +357,21 @@ START_TEST(test_kernel)
 }
 END_TEST
 
+/* The program was an argument of its loader: argc is lost, arguments are not. */
+START_TEST(test_argc)
+{
+	struct spec s;
+	spec_init(&s);
+	put(stack + 0x800, 0x1c);
+	core_write(&s);
+	struct ph_target *t = open_with(NULL, NULL);
+	ck_assert_uint_eq(t->argc, 2);
+	ck_assert_str_eq(t->argv[0], "prog");
+	ck_assert_str_eq(t->argv[1], "a b.py");
+	ph_target_close(t);
+}
+END_TEST
+
 /* libffi maps a page of its code once more, far from the rest: it is the same file, though
  * its first page, with the build-id, is not there. */
 START_TEST(test_page_of_its_own)
@@ -974,6 +989,7 @@ Suite *core_suite(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, test_kernel);
+	tcase_add_test(tc, test_argc);
 	tcase_add_test(tc, test_page_of_its_own);
 	tcase_add_test(tc, test_gcore);
 	tcase_add_test(tc, test_symbols);
