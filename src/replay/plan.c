@@ -2,6 +2,7 @@
 /* The target's memory is in our own address space: buffers, a mapped core, mapped ELF
  * files. After the fork the child has it too, and moves the pages to where the target
  * has them; nothing is copied but what does not lie at whole pages. */
+#include <elf.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,6 +13,11 @@
 #define HUGE_PAGE (2ull << 20)
 #define MAPS_MAX (64u << 20)
 static const char maps_file[] = "/proc/self/maps";
+#ifdef __x86_64__
+#define OUR_MACHINE EM_X86_64
+#else
+#define OUR_MACHINE EM_AARCH64
+#endif
 
 /* ---- code ------------------------------------------------------------------------- */
 
@@ -276,6 +282,8 @@ struct ph_err *ph_placing_make(const struct ph_target *target, struct placing *p
 {
 	struct planner pl = { .p = p };
 	*p = (struct placing){ 0 };
+	if (target->machine != OUR_MACHINE)
+		return ph_err_new(PH_ERR_REFUSED, "the objects' own code is that of another machine");
 	if (target->mem->pager)
 		return ph_err_new(PH_ERR_REFUSED, "the memory was not copied (--low-memory)");
 	if (access(maps_file, R_OK) < 0) /* a core can be read without /proc */

@@ -2,6 +2,7 @@
 /* The target is a fork of this program: its functions are where ours are, and run on a
  * copy of its memory. tests/live/test_replay.py does it to Python, and attacks the seal. */
 #include <check.h>
+#include <elf.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -350,6 +351,21 @@ START_TEST(test_children_die)
 }
 END_TEST
 
+/* Code of another machine is never run, be it a core of one. */
+START_TEST(test_other_machine)
+{
+	struct ph_replay_options opt = { 0 };
+	struct ph_replay *other = NULL;
+	uint16_t machine = target->machine;
+	target->machine = machine == EM_X86_64 ? EM_AARCH64 : EM_X86_64;
+	struct ph_err *err = ph_replay_open(target, &opt, &other);
+	target->machine = machine;
+	ck_assert_ptr_nonnull(err);
+	ck_assert_int_eq(ph_err_code(err), PH_ERR_REFUSED);
+	ph_err_free(err);
+}
+END_TEST
+
 Suite *replay_suite(void)
 {
 	Suite *s = suite_create("replay");
@@ -364,6 +380,7 @@ Suite *replay_suite(void)
 	tcase_add_test(t, test_writes);
 	tcase_add_test(t, test_method);
 	tcase_add_test(t, test_children_die);
+	tcase_add_test(t, test_other_machine);
 	suite_add_tcase(s, t);
 	return s;
 }
