@@ -184,11 +184,21 @@ static int try_exe(struct ph_core *core, const struct wanted *w, char **ret_path
 	return fd;
 }
 
+char *ph_core_sysroot_path(const struct ph_core *core, const char *name)
+{
+	size_t n = strlen(core->sysroot);
+	while (n && core->sysroot[n - 1] == '/')
+		n--;
+	if (n && !strncmp(name, core->sysroot, n) && name[n] == '/')
+		return strdup(name);
+	return ph_asprintf("%s/%s", core->sysroot, name);
+}
+
 static int try_sysroot(const struct ph_core *core, const struct wanted *w, char **ret_path)
 {
 	if (!core->sysroot)
 		return -1;
-	char *path ph_cleanup_free = ph_asprintf("%s/%s", core->sysroot, w->maps->path);
+	char *path ph_cleanup_free = ph_core_sysroot_path(core, w->maps->path);
 	return path ? try_file(w, path, true, ret_path) : -1;
 }
 

@@ -101,7 +101,7 @@ static struct ph_err *try_path(struct links *l, struct object *o, struct ph_elf 
 	if (o->may_be_exe && l->core->exe)
 		err = try_elf(l, o, open_elf(l->core->exe), true, true, ret);
 	if (!err && !*ret && l->core->sysroot && *o->name) {
-		char *path ph_cleanup_free = ph_asprintf("%s/%s", l->core->sysroot, o->name);
+		char *path ph_cleanup_free = ph_core_sysroot_path(l->core, o->name);
 		err = path ? try_elf(l, o, open_elf(path), true, true, ret) : ph_err_nomem();
 	}
 	if (!err && !*ret && *o->name)

@@ -49,7 +49,10 @@ struct ph_err *ph_core_argv(const struct ph_core *core, struct ph_target *target
  * it has loaded. Needs core->own and the target's argv. */
 struct ph_err *ph_core_links(struct ph_core *core, const struct ph_target *target, struct ph_notes *notes);
 
-/* core_files.c: whether elf is the file that has these mappings (all of one path), as far as the
+/* core_files.c: the path of a file below --sysroot, which is what the target says when it has run
+ * from there; owned by the caller, NULL = no memory. */
+char *ph_core_sysroot_path(const struct ph_core *core, const char *name);
+/* Whether elf is the file that has these mappings (all of one path), as far as the
  * core can tell; vouched: the user says so. Sets *unproven when it can tell nothing. */
 bool ph_core_is_file(const struct ph_core *core, const struct ph_mappings *maps, const struct ph_elf *elf,
 		     bool vouched, bool *unproven);
