@@ -59,8 +59,8 @@ static void say_losses(const struct ph_source *source, const struct ph_target *t
 				ph_text_size(lost, n, false, false));
 	if (t->unproven_files)
 		ph_messages_say(messages, "%s: files left out: %u, since the core holds nothing that tells them from others "
-				"(see coredump_filter in core(5)); --sysroot / takes them all the same",
-				source->name, t->unproven_files);
+				"(%s); --sysroot / takes them all the same", source->name, t->unproven_files,
+				t->lost_bytes ? "it is cut off" : "see coredump_filter in core(5)");
 }
 
 struct ph_err *ph_session_begin(const struct ph_source *source, const struct ph_run *run, struct ph_session *s)

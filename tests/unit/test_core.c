@@ -592,6 +592,11 @@ START_TEST(test_exe)
 	ck_assert_uint_eq(notes.kind[PH_NOTE_MISSING_FILE].count, 1);
 	ck_assert_uint_eq(t->nmodules, 1);
 	ck_assert_ptr_null(t->modules[0].elf);
+	ck_assert_uint_eq(t->unproven_files, 1);
+	ph_target_close(t);
+	t = open_with(NULL, dir); /* it names itself with the folder */
+	check_whole(t);
+	ck_assert_uint_eq(t->unproven_files, 0);
 	ph_target_close(t);
 	t = open_with(lib_path, NULL);
 	check_whole(t);
