@@ -96,6 +96,10 @@ void ph_target_close(struct ph_target *target);
  * milliseconds up to now. */
 double ph_target_pause_ms(const struct ph_target *target);
 
+/* Copies n bytes, of the memory that was captured or before that of the target as it is
+ * now; false when one is missing. For a few words: a process is not stopped for it. */
+bool ph_target_peek(const struct ph_target *target, ph_addr addr, void *buf, size_t n);
+
 /* An ELF symbol by name, from .symtab or .dynsym of the first module (in order
  * of address) that defines it. False when none does. ret_module and ret_size
  * may be NULL. */
@@ -104,6 +108,10 @@ bool ph_target_symbol(const struct ph_target *target, const char *name,
 /* The same in one module. */
 bool ph_module_symbol(const struct ph_module *module, const char *name, ph_addr *ret_addr,
 		      uint64_t *ret_size);
+/* The same, if other files can see it (.dynsym): cheap also where it is not there. */
+bool ph_module_exports(const struct ph_module *module, const char *name, ph_addr *ret_addr);
+/* Whether the variable there is a library's, which the loader has moved into this module. */
+bool ph_module_is_copy(const struct ph_module *module, ph_addr addr);
 /* A section's span in the target by name, such as ".PyRuntime". */
 bool ph_module_section(const struct ph_module *module, const char *name, ph_addr *ret_addr,
 		       uint64_t *ret_size);
@@ -113,6 +121,10 @@ const void *ph_module_bytes(const struct ph_module *module, ph_addr addr, size_t
 /* The i-th range of code, in whole pages, and its bytes in our private mapping of the
  * module's file, which may be made executable; false when there are no more. */
 bool ph_module_code(const struct ph_module *module, size_t i, ph_addr *ret_addr, uint64_t *ret_n,
+		    const uint8_t **ret_bytes);
+/* The i-th range of data that may be written to, as the file has it (without .bss), for
+ * what is looked for before the memory is captured; false when there are no more. */
+bool ph_module_data(const struct ph_module *module, size_t i, ph_addr *ret_addr, uint64_t *ret_n,
 		    const uint8_t **ret_bytes);
 /* The i-th range of a process's memory of which all that mem does not have was never
  * written to and reads as zeroes; false when there are no more. */

@@ -367,6 +367,19 @@ void ph_core_close(struct ph_target *target)
 	target->priv = NULL;
 }
 
+bool ph_core_peek(const struct ph_target *target, ph_addr addr, void *buf, size_t n)
+{
+	const struct ph_core *core = target->priv;
+	for (size_t i = 0; i < core->loads.n; i++) {
+		const struct ph_core_load *load = &core->loads.items[i];
+		if (addr < load->start || addr - load->start > load->held || n > load->held - (addr - load->start))
+			continue;
+		memcpy(buf, core->bytes + load->offset + (addr - load->start), n);
+		return true;
+	}
+	return false;
+}
+
 /* ---- capture ------------------------------------------------------------------------------ */
 
 /* Adds the file's bytes for one mapping, but for what was dumped and then lost:

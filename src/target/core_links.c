@@ -156,7 +156,7 @@ static ph_addr find_debug(struct links *l)
 		if (tag == DT_DEBUG && value)
 			return value;
 	}
-	return ph_elf_symbol(l->program, "_r_debug", &at, &size) ? at + l->bias : 0;
+	return ph_elf_symbol(l->program, "_r_debug", false, &at, &size) ? at + l->bias : 0;
 }
 
 /* ---- what it loaded ------------------------------------------------------------------------- */

@@ -242,6 +242,21 @@ bool ph_elf_code(const struct ph_elf *elf, size_t i, uint64_t *ret_addr, uint64_
 	return false;
 }
 
+bool ph_elf_data(const struct ph_elf *elf, size_t i, uint64_t *ret_addr, uint64_t *ret_offset,
+		 uint64_t *ret_n)
+{
+	for (size_t k = 0; k < elf->segments.n; k++) {
+		const Elf64_Phdr *ph = &elf->segments.items[k];
+		if (ph->p_type != PT_LOAD || !(ph->p_flags & PF_W) || i--)
+			continue;
+		*ret_addr = ph->p_vaddr;
+		*ret_offset = ph->p_offset;
+		*ret_n = ph->p_filesz;
+		return true;
+	}
+	return false;
+}
+
 /* The PT_LOAD whose memory holds [addr, addr + n), or NULL. */
 static const Elf64_Phdr *load_at(const struct ph_elf *elf, uint64_t addr, uint64_t n)
 {

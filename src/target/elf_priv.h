@@ -35,6 +35,8 @@ struct ph_elf {
 /* Fills in all that section headers lead to; what is broken is left out. */
 void ph_elf_read_tables(struct ph_elf *elf);
 Elf64_Shdr ph_elf_section_header(const struct ph_elf *elf, uint64_t i);
+/* .dynsym by way of PT_DYNAMIC, for a file without section headers; dynamic.c */
+void ph_elf_read_dynamic(struct ph_elf *elf);
 /* Whether a PT_LOAD holds addr, or ends there. */
 bool ph_elf_holds(const struct ph_elf *elf, uint64_t addr);
 

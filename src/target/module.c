@@ -282,16 +282,32 @@ struct ph_err *ph_module_add_range(const struct ph_module *module, ph_addr start
 
 /* ---- questions about modules --------------------------------------------------------- */
 
-bool ph_module_symbol(const struct ph_module *module, const char *name, ph_addr *ret_addr,
-		      uint64_t *ret_size)
+static bool symbol(const struct ph_module *module, const char *name, bool exported, ph_addr *ret_addr,
+		   uint64_t *ret_size)
 {
 	uint64_t addr, size;
-	if (!module->elf || !ph_elf_symbol(module->elf, name, &addr, &size))
+	if (!module->elf || !ph_elf_symbol(module->elf, name, exported, &addr, &size))
 		return false;
 	*ret_addr = addr + module->bias;
 	if (ret_size)
 		*ret_size = size;
 	return true;
+}
+
+bool ph_module_symbol(const struct ph_module *module, const char *name, ph_addr *ret_addr,
+		      uint64_t *ret_size)
+{
+	return symbol(module, name, false, ret_addr, ret_size);
+}
+
+bool ph_module_exports(const struct ph_module *module, const char *name, ph_addr *ret_addr)
+{
+	return symbol(module, name, true, ret_addr, NULL);
+}
+
+bool ph_module_is_copy(const struct ph_module *module, ph_addr addr)
+{
+	return module->elf && ph_elf_is_copy(module->elf, addr - module->bias);
 }
 
 bool ph_module_section(const struct ph_module *module, const char *name, ph_addr *ret_addr,
@@ -317,6 +333,20 @@ bool ph_module_code(const struct ph_module *module, size_t i, ph_addr *ret_addr,
 	uint64_t addr, offset;
 	/* what the file does not have is left out, as everywhere */
 	while (module->elf && ph_elf_code(module->elf, i, &addr, &offset, ret_n)) {
+		*ret_addr = addr + module->bias;
+		*ret_bytes = ph_elf_file_bytes(module->elf, offset, *ret_n);
+		if (*ret_bytes)
+			return true;
+		i++;
+	}
+	return false;
+}
+
+bool ph_module_data(const struct ph_module *module, size_t i, ph_addr *ret_addr, uint64_t *ret_n,
+		    const uint8_t **ret_bytes)
+{
+	uint64_t addr, offset;
+	while (module->elf && ph_elf_data(module->elf, i, &addr, &offset, ret_n)) {
 		*ret_addr = addr + module->bias;
 		*ret_bytes = ph_elf_file_bytes(module->elf, offset, *ret_n);
 		if (*ret_bytes)

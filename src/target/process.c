@@ -233,30 +233,56 @@ static int open_same(const char *path, const struct ph_mapping *map, const struc
 	return -1;
 }
 
-/* The file that is mapped, not one of the same name. Its mapping leads to it, even when
- * it was deleted, where we may follow (CAP_CHECKPOINT_RESTORE); by a path, ours or as
- * the process sees it, later stages can find what lies beside it. */
+/* Files in /proc that lead to one of the process's: open where we may follow them. */
+static int open_proc(pid_t pid, const char *name, const struct ph_mapping *map, bool vouched, char **ret_path)
+{
+	struct stat st;
+	char *path ph_cleanup_free = ph_asprintf("/proc/%d/%s", (int)pid, name);
+	int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+	if (fd >= 0 && (vouched || (!fstat(fd, &st) && same_file(&st, map, NULL)))) {
+		*ret_path = path;
+		path = NULL;
+		return fd;
+	}
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+/* Its mapping leads to it, also when it was deleted, where we may follow
+ * (CAP_CHECKPOINT_RESTORE); anybody who may read the process's memory has its program. */
+static int open_link(pid_t pid, const struct ph_mapping *map, char **ret_path)
+{
+	char name[96];
+	snprintf(name, sizeof name, "map_files/%" PRIx64 "-%" PRIx64, map->start, map->end);
+	int fd = open_proc(pid, name, map, true, ret_path);
+	return fd >= 0 ? fd : open_proc(pid, "exe", map, false, ret_path);
+}
+
+/* The file that is mapped, not one of the same name: by a path, ours or as the process
+ * sees it, later stages can find what lies beside it. A path of ours may by chance lead to
+ * another file with the same number, in another file system: what the process's own root
+ * says goes before. */
 static int open_mapped(void *ctx, const struct ph_mapping *map, char **ret_path)
 {
 	const struct ph_target *target = ctx;
 	struct stat st;
-	char by_map[96];
-	snprintf(by_map, sizeof by_map, "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, (int)target->pid, map->start,
-		 map->end);
-	int mapped = open(by_map, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	const struct stat *known = mapped >= 0 && !fstat(mapped, &st) ? &st : NULL;
+	char *link ph_cleanup_free = NULL;
 	char *in_root ph_cleanup_free = ph_asprintf("/proc/%d/root%s", (int)target->pid, map->path);
+	int linked ph_cleanup_close = open_link(target->pid, map, &link);
+	const struct stat *known = linked >= 0 && !fstat(linked, &st) ? &st : NULL;
+	if (!known && in_root && !stat(in_root, &st) && same_file(&st, map, NULL))
+		known = &st;
 	int fd = open_same(map->path, map, known, ret_path);
 	if (fd < 0 && in_root)
 		fd = open_same(in_root, map, known, ret_path);
-	if (fd >= 0) {
-		if (mapped >= 0)
-			close(mapped);
-		return fd;
+	if (fd < 0 && linked >= 0) {
+		fd = linked;
+		linked = -1;
+		*ret_path = link;
+		link = NULL;
 	}
-	if (mapped >= 0)
-		*ret_path = strdup(by_map);
-	return mapped;
+	return fd;
 }
 
 static size_t read_live(void *ctx, ph_addr addr, void *buf, size_t n)
@@ -265,6 +291,11 @@ static size_t read_live(void *ctx, ph_addr addr, void *buf, size_t n)
 	struct ph_process *p = target->priv;
 	int64_t got = ph_reader_read(&p->reader, addr, buf, n);
 	return got > 0 ? (size_t)got : 0;
+}
+
+bool ph_process_peek(const struct ph_target *target, ph_addr addr, void *buf, size_t n)
+{
+	return read_live((void *)target, addr, buf, n) == n;
 }
 
 struct ph_err *ph_process_modules(struct ph_target *target)

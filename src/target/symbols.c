@@ -80,6 +80,8 @@ void ph_elf_read_tables(struct ph_elf *elf)
 			 (elf->gnu_hash = ph_elf_file_bytes(elf, sh.sh_offset, sh.sh_size)))
 			elf->gnu_hash_size = sh.sh_size;
 	}
+	if (!elf->dynsym.count)
+		ph_elf_read_dynamic(elf);
 }
 
 bool ph_elf_section(const struct ph_elf *elf, const char *name, uint64_t *ret_addr,
@@ -241,12 +243,12 @@ static bool find_in_symtab(struct ph_elf *elf, const char *name, Elf64_Sym *ret)
 	return false;
 }
 
-bool ph_elf_symbol(struct ph_elf *elf, const char *name, uint64_t *ret_addr, uint64_t *ret_size)
+bool ph_elf_symbol(struct ph_elf *elf, const char *name, bool exported, uint64_t *ret_addr, uint64_t *ret_size)
 {
 	Elf64_Sym sym;
 	bool found = elf->gnu_hash ? find_by_gnu_hash(elf, name, &sym)
 				   : find_by_scan(&elf->dynsym, name, &sym);
-	if (!found && !find_in_symtab(elf, name, &sym))
+	if (!found && (exported || !find_in_symtab(elf, name, &sym)))
 		return false;
 	if (!ph_elf_holds(elf, sym.st_value))
 		return false;

@@ -89,6 +89,20 @@ void ph_target_close(struct ph_target *target)
 	free(target);
 }
 
+bool ph_target_peek(const struct ph_target *target, ph_addr addr, void *buf, size_t n)
+{
+	const struct ph_module *m = ph_target_module_at(target, addr);
+	const void *p = target->mem ? ph_mem_at(target->mem, addr, n) : NULL;
+	if (!target->mem && (target->kind == PH_TARGET_PROCESS ? ph_process_peek(target, addr, buf, n)
+								: ph_core_peek(target, addr, buf, n)))
+		return true;
+	if (!p && !target->mem && m)
+		p = ph_module_bytes(m, addr, n);
+	if (p)
+		memcpy(buf, p, n);
+	return p;
+}
+
 bool ph_target_symbol(const struct ph_target *target, const char *name,
 		      const struct ph_module **ret_module, ph_addr *ret_addr, uint64_t *ret_size)
 {

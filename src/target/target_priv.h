@@ -24,11 +24,15 @@ struct ph_err *ph_process_open(struct ph_target *target, const struct ph_target_
  * bytes it borrows), threads and modules itself, e.g. with ph_target_reset(). */
 struct ph_err *ph_process_capture(struct ph_target *target, struct ph_notes *notes);
 void ph_process_close(struct ph_target *target);
+/* n bytes of the memory as it is now. */
+bool ph_process_peek(const struct ph_target *target, ph_addr addr, void *buf, size_t n);
 
 struct ph_err *ph_core_open(struct ph_target *target, const struct ph_target_options *opt,
 			    struct ph_notes *notes);
 struct ph_err *ph_core_capture(struct ph_target *target, struct ph_notes *notes);
 void ph_core_close(struct ph_target *target);
+/* n bytes that the core itself has. */
+bool ph_core_peek(const struct ph_target *target, ph_addr addr, void *buf, size_t n);
 
 /* Frees mem and threads and zeroes the other results of a capture. */
 void ph_target_reset(struct ph_target *target);
@@ -87,8 +91,12 @@ void ph_elf_span(const struct ph_elf *elf, uint64_t *ret_start, uint64_t *ret_en
 /* Whether the page of a file offset is in a PT_LOAD, and in none that is
  * writable: the target then holds it as the file has it. */
 bool ph_elf_readonly(const struct ph_elf *elf, uint64_t offset);
-/* A defined symbol (not TLS) from .dynsym, else .symtab; ELF address. */
-bool ph_elf_symbol(struct ph_elf *elf, const char *name, uint64_t *ret_addr, uint64_t *ret_size);
+/* A defined symbol (not TLS) from .dynsym, else, unless it must be exported, .symtab;
+ * ELF address. */
+bool ph_elf_symbol(struct ph_elf *elf, const char *name, bool exported, uint64_t *ret_addr, uint64_t *ret_size);
+/* Whether the loader copies a variable of a library to this ELF address, where all use it
+ * then (R_*_COPY). */
+bool ph_elf_is_copy(const struct ph_elf *elf, uint64_t addr);
 /* A section that is in memory at run time; ELF address. */
 bool ph_elf_section(const struct ph_elf *elf, const char *name, uint64_t *ret_addr,
 		    uint64_t *ret_size);
@@ -104,6 +112,9 @@ bool ph_elf_headers(const struct ph_elf *elf, uint64_t *ret);
 bool ph_elf_dynamic(const struct ph_elf *elf, uint64_t *ret_addr, uint64_t *ret_size);
 /* Appends the mappings that the file has when it is loaded with this bias, all named path. */
 struct ph_err *ph_elf_mappings(const struct ph_elf *elf, uint64_t bias, const char *path, struct ph_mappings *ret);
+/* The i-th PT_LOAD that is PF_W: what the file has of it. */
+bool ph_elf_data(const struct ph_elf *elf, size_t i, uint64_t *ret_addr, uint64_t *ret_offset,
+		 uint64_t *ret_n);
 /* Program headers and notes of a file's first n bytes as they lie in the target's
  * memory, borrowed until ph_elf_free(); NULL when it is not such a file. */
 struct ph_elf *ph_elf_from_image(const void *image, size_t n);
