@@ -12,8 +12,23 @@ struct ph_interp {
 	ph_addr gc; /* its struct _gc_runtime_state */
 };
 
+/* A place that may be _PyRuntime. */
+struct ph_runtime_place {
+	ph_addr address;
+	ph_addr definer; /* in the module whose variable it is: elsewhere when `copied` */
+	bool runs;       /* an interpreter seems to run there, or it cannot be told */
+	bool is_main;    /* in the program's own file */
+	bool copied;     /* moved into the program by the loader */
+};
+struct ph_runtime_places PH_VEC(struct ph_runtime_place);
+
+/* All places, the likeliest first; none is no error. The target need not be captured.
+ * The caller frees ret with ph_vec_free(), also after an error. */
+struct ph_err *ph_runtime_find(const struct ph_target *target, struct ph_runtime_places *ret);
+
 struct ph_runtime {
 	const struct ph_target *target; /* borrowed */
+	const struct ph_module *module; /* that defines it; borrowed from target; NULL = not known */
 	const struct ph_mem *mem;       /* borrowed from target */
 	const struct ph_layout *layout; /* borrowed */
 	ph_addr address;                /* of _PyRuntime */
@@ -27,17 +42,19 @@ struct ph_runtime {
 	ph_addr lookdict;               /* ≤3.10: dk_lookup of dicts with keys of any type; 0 = not known */
 };
 
-/* What can be told of the interpreter whose _PyRuntime is at `runtime` in `module`,
- * before or after the capture. */
-void ph_python_identify(const struct ph_target *target, const struct ph_module *module, ph_addr runtime,
-			struct ph_python *ret);
+/* What can be told of the interpreter at a place, before or after the capture. */
+void ph_python_identify(const struct ph_target *target, const struct ph_runtime_place *place, struct ph_python *ret);
 
-/* Reads and checks the runtime of a captured target. Errors: 3 no interpreter
- * (not CPython, or not initialised), 5 the layout does not fit. */
-struct ph_err *ph_runtime_open(const struct ph_target *target, const struct ph_layout *layout,
-			       struct ph_notes *notes, struct ph_runtime **ret);
+/* Reads and checks the runtime at a place in a captured target. Errors: 3 no interpreter
+ * (not initialised), 5 the layout does not fit. */
+struct ph_err *ph_runtime_open(const struct ph_target *target, const struct ph_runtime_place *place,
+			       const struct ph_layout *layout, struct ph_notes *notes, struct ph_runtime **ret);
 void ph_runtime_free(struct ph_runtime *rt);
-
+/* Notes those of the places, other than the runtime's, where an interpreter may run. */
+void ph_runtime_note_others(const struct ph_runtime *rt, const struct ph_runtime_places *places,
+			    struct ph_notes *notes);
+/* A symbol of the file that the runtime is in: another file may have one of the same name. */
+bool ph_runtime_symbol(const struct ph_runtime *rt, const char *name, ph_addr *ret_addr, uint64_t *ret_size);
 /* ---- whether the layout fits ------------------------------------------------ */
 
 enum ph_verdict { PH_VERDICT_UNKNOWN, PH_VERDICT_YES, PH_VERDICT_NO };
@@ -55,8 +72,10 @@ void ph_runtime_check(const struct ph_runtime *rt, const struct ph_python *pytho
 /* Opens the runtime with the one of the layouts that fits (its `layout`). Those
  * that were not made of this very build must be proven. Errors as ph_runtime_open(), and
  * 5 when none fits, or when several do that contradict each other. */
-struct ph_err *ph_runtime_choose(const struct ph_target *target, const struct ph_layouts *layouts,
-				 const struct ph_python *python, struct ph_notes *notes, struct ph_runtime **ret);
+struct ph_err *ph_runtime_choose(const struct ph_target *target, const struct ph_runtime_place *place,
+				 const struct ph_layouts *layouts, const struct ph_python *python,
+				 struct ph_notes *notes, struct ph_runtime **ret);
+
 /* "3.11.2", "3.14.0rc1" */
 void ph_runtime_version(const struct ph_runtime *rt, char buf[32]);
 

@@ -135,8 +135,10 @@ struct ph_session {
 	struct ph_snapshot *snapshot;
 	json_t *meta_doc;              /* of the snapshot: owns what meta has */
 	struct ph_target *target;
-	struct ph_python python;
-	struct ph_layouts layouts;     /* that the target may have */
+	struct ph_runtime_places places; /* where Python may be */
+	size_t place;                  /* the one that is read */
+	struct ph_python python;       /* that one */
+	struct ph_layouts layouts;     /* that it may have */
 	const struct ph_layout *layout; /* the one of them that it has */
 	struct ph_runtime *rt;
 	struct ph_objects_options replay;
@@ -149,11 +151,11 @@ struct ph_session {
 };
 struct ph_err *ph_session_open(const struct ph_source *source, const struct ph_run *run,
 			       struct ph_session *ret);
-/* Its first steps alone, for commands that ask about the target and not about its heap.
- * The target opened, and the layouts found that it may have; */
+/* Its first steps alone (interpreter.c), for commands that ask about the target and not about
+ * its heap. The target opened, and the layouts found that it may have; */
 struct ph_err *ph_session_begin(const struct ph_source *source, const struct ph_run *run, struct ph_session *s);
 /* its memory captured, and the runtime read with the layout that fits. */
-struct ph_err *ph_session_capture(struct ph_session *s, struct ph_messages *messages);
+struct ph_err *ph_session_capture(const struct ph_run *run, struct ph_session *s);
 void ph_session_close(struct ph_session *s);
 /* Opens the run's TARGET, which must not be a report (else error 2 with this hint), and
  * calls fn with it. */

@@ -49,9 +49,8 @@ static void ends_here(struct doctor *d, struct ph_err *err)
 
 static const struct ph_module *interpreter_of(const struct doctor *d)
 {
-	const struct ph_module *module;
-	ph_addr at;
-	return d->s.target && ph_target_symbol(d->s.target, "_PyRuntime", &module, &at, NULL) ? module : NULL;
+	const struct ph_session *s = &d->s;
+	return s->places.n ? ph_target_module_at(s->target, s->places.items[s->place].definer) : NULL;
 }
 
 /* Commands for what the error says in words. */
@@ -155,7 +154,7 @@ static void walk(struct doctor *d)
 		examine_interpreter(d);
 	bool no_layout = err && ph_err_code(err) == PH_ERR_LAYOUT;
 	if (!err)
-		err = ph_session_capture(&d->s, d->run->messages);
+		err = ph_session_capture(d->run, &d->s);
 	ph_messages_phase(d->run->messages, NULL);
 	if (err && ph_err_code(err) >= 128) {
 		d->status = (int)ph_err_code(err);

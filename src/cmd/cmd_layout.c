@@ -12,7 +12,7 @@ static bool must_capture(const struct ph_session *s)
 
 static struct ph_err *choose(struct ph_session *s, const struct ph_run *run)
 {
-	struct ph_err *err = must_capture(s) ? ph_session_capture(s, run->messages) : NULL;
+	struct ph_err *err = must_capture(s) ? ph_session_capture(run, s) : NULL;
 	ph_messages_phase(run->messages, NULL);
 	if (err)
 		return err;

@@ -10,7 +10,7 @@ static void fill_secret(const struct ph_session *s, uint8_t secret[16])
 	static const uint8_t none[16];
 	ph_addr addr;
 	const void *bytes = NULL;
-	if (s->target && ph_target_symbol(s->target, "_Py_HashSecret", NULL, &addr, NULL))
+	if (s->rt && ph_runtime_symbol(s->rt, "_Py_HashSecret", &addr, NULL))
 		bytes = ph_mem_at(s->target->mem, addr, 16);
 	if (bytes && memcmp(bytes, none, 16)) {
 		memcpy(secret, bytes, 16);

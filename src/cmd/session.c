@@ -1,102 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The way from TARGET to a graph: the one function that walks all stages. */
+/* The way from TARGET to a graph: the one function that walks all stages (the first of
+ * them in interpreter.c). */
 #include <elf.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 #include "cmd.h"
 
-#define COLLECTING_TRIES 5         /* captures while the collector is at work */
-#define COLLECTING_WAIT_NS 10000000 /* between them */
 #define MAX_TORN 20 /* objects that were changing when the process was stopped */
 #define OLDEST_HEXVERSION 0x03080000
 
 const char *ph_arch_name(uint16_t machine)
 {
 	return machine == EM_X86_64 ? "x86_64" : machine == EM_AARCH64 ? "aarch64" : "unknown";
-}
-
-static struct ph_err *open_target(const struct ph_source *source, const struct ph_options *opt,
-				  struct ph_session *s)
-{
-	struct ph_target_options options = {
-		.exe = opt->exe,
-		.sysroot = opt->sysroot,
-		.stop_timeout_s = opt->stop_timeout.x,
-		.no_pause = opt->pause && !strcmp(opt->pause, "none"),
-		.low_memory = opt->low_memory,
-	};
-	return source->kind == PH_SOURCE_BINARY ? ph_target_open_binary(source->path, &s->target)
-						: ph_target_open(source->path, &options, &s->notes, &s->target);
-}
-
-static struct ph_err *find_layouts(const struct ph_source *source, const struct ph_options *opt,
-				   struct ph_session *s)
-{
-	struct ph_layout_options options = { .layout = opt->layout, .debug_file = opt->debug_file, .sysroot = opt->sysroot };
-	const struct ph_module *module;
-	ph_addr runtime;
-	if (!ph_target_symbol(s->target, "_PyRuntime", &module, &runtime, NULL))
-		return ph_err_hint(ph_err_new(PH_ERR_NOT_PYTHON, "%s: not CPython 3.8 or later: no file in it defines "
-					      "_PyRuntime", source->name),
-				   s->target->kind == PH_TARGET_CORE
-					   ? "if it is, --exe FILE or --sysroot DIR say where its files are"
-					   : "pass the PID of the interpreter itself, not of its shell or wrapper");
-	ph_python_identify(s->target, module, runtime, &s->python);
-	return ph_layouts_find(s->target, module, &s->python, &options, &s->layouts);
-}
-
-/* What the notes count, in bytes. */
-static void say_losses(const struct ph_source *source, const struct ph_target *t, struct ph_messages *messages)
-{
-	char lost[PH_TEXT_NUMBER];
-	int64_t n = t->lost_bytes < INT64_MAX ? (int64_t)t->lost_bytes : INT64_MAX;
-	if (t->fault)
-		ph_messages_say(messages, "%s: its %s stream is %s: what could be unpacked is used", source->name,
-				t->packed, t->fault == PH_UNPACK_CUT ? "cut off" : "damaged");
-	if (n)
-		ph_messages_say(messages, "%s: the core is cut off: %s of memory are missing", source->name,
-				ph_text_size(lost, n, false, false));
-	if (t->unproven_files)
-		ph_messages_say(messages, "%s: files left out: %u, since the core holds nothing that tells them from others "
-				"(%s); --sysroot / takes them all the same", source->name, t->unproven_files,
-				t->lost_bytes ? "it is cut off" : "see coredump_filter in core(5)");
-}
-
-struct ph_err *ph_session_begin(const struct ph_source *source, const struct ph_run *run, struct ph_session *s)
-{
-	ph_messages_phase(run->messages, "opening the target");
-	struct ph_err *err = open_target(source, run->opt, s);
-	if (err)
-		return err;
-	say_losses(source, s->target, run->messages);
-	ph_messages_phase(run->messages, "reading debug information");
-	return find_layouts(source, run->opt, s);
-}
-
-/* During a collection objects are on temporary lists; waiting a little mostly
- * gives a moment without one. */
-struct ph_err *ph_session_capture(struct ph_session *s, struct ph_messages *messages)
-{
-	const struct timespec wait = { .tv_nsec = COLLECTING_WAIT_NS };
-	const struct ph_notes before = s->notes;
-	for (int i = 1;; i++) {
-		ph_messages_phase(messages, "copying memory");
-		struct ph_err *err = ph_target_capture(s->target, &s->notes);
-		if (err || ph_interrupted)
-			return err ? err : ph_err_interrupted();
-		ph_messages_phase(messages, "reading the interpreter");
-		err = ph_runtime_choose(s->target, &s->layouts, &s->python, &s->notes, &s->rt);
-		if (err || !s->rt->collecting || s->target->kind != PH_TARGET_PROCESS ||
-		    i == COLLECTING_TRIES)
-			return err;
-		ph_runtime_free(s->rt);
-		s->rt = NULL;
-		s->notes = before;
-		nanosleep(&wait, NULL);
-		if (ph_interrupted)
-			return ph_err_interrupted();
-	}
 }
 
 static void fill_meta(const struct ph_source *source, struct ph_session *s)
@@ -210,7 +126,7 @@ static struct ph_err *walk_stages(const struct ph_source *source, const struct p
 		s->stopped_since = ph_now_ns();
 		s->messages = run->messages;
 	}
-	err = ph_session_capture(s, run->messages);
+	err = ph_session_capture(run, s);
 	if (err)
 		return err;
 	fill_meta(source, s);
@@ -260,6 +176,7 @@ void ph_session_close(struct ph_session *s)
 	json_decref(s->meta_doc);
 	ph_runtime_free(s->rt);
 	ph_layouts_free(&s->layouts);
+	ph_vec_free(&s->places);
 	ph_target_close(s->target);
 	if (s->stopped_since)
 		ph_messages_say(s->messages, "--low-memory: the process was stopped for %.1f ms",

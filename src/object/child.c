@@ -9,7 +9,7 @@
 ph_addr child_symbol(const struct ph_objects *os, const char *name)
 {
 	ph_addr at;
-	return ph_target_symbol(os->rt->target, name, NULL, &at, NULL) ? at : 0;
+	return ph_runtime_symbol(os->rt, name, &at, NULL) ? at : 0;
 }
 
 /* A thread state must be current for code that makes an int. When nobody holds the GIL,

@@ -105,7 +105,7 @@ static void learn_interned(struct ph_objects *os)
 	ph_addr symbol;
 	if (has(os, PH_F_PyInterp_interned_strings))
 		os->interned = m_u64(os, os->rt->interps[0].address, PH_F_PyInterp_interned_strings);
-	else if (ph_target_symbol(os->rt->target, "interned", NULL, &symbol, NULL))
+	else if (ph_runtime_symbol(os->rt, "interned", &symbol, NULL))
 		ph_mem_u64(os->mem, symbol, &os->interned);
 }
 

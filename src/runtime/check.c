@@ -41,7 +41,7 @@ static ph_addr static_type(const struct checking *c, const char *symbol, const c
 {
 	char own[64];
 	ph_addr type;
-	if (!ph_target_symbol(c->rt->target, symbol, NULL, &type, NULL))
+	if (!ph_runtime_symbol(c->rt, symbol, &type, NULL))
 		type = builtin(c, name);
 	return type && rt_field(c->rt, type, PH_F_PyObject_ob_type) == c->rt->type_type &&
 	       rt_check_type_name(c, type, own, sizeof own) && !strcmp(own, name) ? type : 0;
@@ -103,7 +103,7 @@ static enum ph_verdict singletons_have_their_types(struct checking *c)
 	for (size_t i = 0; i < sizeof singletons / sizeof *singletons; i++) {
 		char name[64];
 		ph_addr at;
-		if (!ph_target_symbol(c->rt->target, singletons[i].symbol, NULL, &at, NULL))
+		if (!ph_runtime_symbol(c->rt, singletons[i].symbol, &at, NULL))
 			at = builtin(c, singletons[i].name);
 		if (!at || !rt_check_type_name(c, rt_field(c->rt, at, PH_F_PyObject_ob_type), name, sizeof name))
 			continue;

@@ -4,6 +4,7 @@
 
 struct choosing {
 	const struct ph_target *target;
+	const struct ph_runtime_place *place;
 	const struct ph_layouts *layouts;
 	const struct ph_python *python;
 	struct ph_runtime *rt;   /* of the best so far; NULL = none */
@@ -64,7 +65,7 @@ static struct ph_err *try_layout(struct choosing *c, size_t i)
 	struct ph_notes notes = { 0 };
 	struct ph_runtime *rt;
 	struct ph_fit fit;
-	struct ph_err *err = ph_runtime_open(c->target, l, &notes, &rt);
+	struct ph_err *err = ph_runtime_open(c->target, c->place, l, &notes, &rt);
 	if (!err) {
 		if (needs_check(l))
 			ph_runtime_check(rt, c->python, &fit);
@@ -90,10 +91,11 @@ static void add_notes(struct ph_notes *to, const struct ph_notes *from)
 	}
 }
 
-struct ph_err *ph_runtime_choose(const struct ph_target *target, const struct ph_layouts *layouts,
-				 const struct ph_python *python, struct ph_notes *notes, struct ph_runtime **ret)
+struct ph_err *ph_runtime_choose(const struct ph_target *target, const struct ph_runtime_place *place,
+				 const struct ph_layouts *layouts, const struct ph_python *python,
+				 struct ph_notes *notes, struct ph_runtime **ret)
 {
-	struct choosing c = { .target = target, .layouts = layouts, .python = python };
+	struct choosing c = { .target = target, .place = place, .layouts = layouts, .python = python };
 	struct ph_err *err = NULL;
 	*ret = NULL;
 	for (size_t i = 0; !err && i < layouts->n; i++)

@@ -48,7 +48,7 @@ static struct range type_cache_range(const struct ph_runtime *rt, ph_addr interp
 	ph_addr at;
 	uint64_t size;
 	if (!rt_has(rt, PH_F_PyInterp_type_cache) &&
-	    ph_target_symbol(rt->target, "method_cache", NULL, &at, &size) && size <= MAX_STATE)
+	    ph_runtime_symbol(rt, "method_cache", &at, &size) && size <= MAX_STATE)
 		return (struct range){ at, at + size };
 	return member_range(rt, interp, PH_F_PyInterp_type_cache);
 }

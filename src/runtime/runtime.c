@@ -7,12 +7,12 @@
 #define MAX_INTERPS 4096
 
 /* The version and the kind of build; up to 3.10 only sys tells the former. */
-static void identify(struct ph_runtime *rt, const struct ph_module *module)
+static void identify(struct ph_runtime *rt, const struct ph_runtime_place *place)
 {
 	struct ph_python python;
 	int64_t hex;
 	ph_addr sysdict = rt_field(rt, rt->interps[0].address, PH_F_PyInterp_sysdict);
-	ph_python_identify(rt->target, module, rt->address, &python);
+	ph_python_identify(rt->target, place, &python);
 	rt->hexversion = python.hexversion;
 	if (!rt->hexversion && ph_py_int(rt, ph_py_dict_get(rt, sysdict, "hexversion"), &hex))
 		rt->hexversion = (uint32_t)hex;
@@ -71,28 +71,37 @@ static struct ph_err *interps_read(struct ph_runtime *rt, struct ph_notes *notes
 	return NULL;
 }
 
-/* The type objects are exported everywhere; sys.modules is the way without symbols. */
-static ph_addr type_by_symbol(const struct ph_runtime *rt, const char *name, ph_addr otherwise)
+static bool is_named(const struct ph_runtime *rt, ph_addr type, const char *name)
 {
-	ph_addr addr;
-	return ph_target_symbol(rt->target, name, NULL, &addr, NULL) ? addr : otherwise;
+	char buf[16];
+	return ph_mem_str(rt->mem, rt_field(rt, type, PH_F_PyType_tp_name), buf, sizeof buf) && !strcmp(buf, name);
+}
+
+/* By their symbols, where sys.modules is lost. */
+static bool types_by_symbol(struct ph_runtime *rt)
+{
+	return ph_runtime_symbol(rt, "PyDict_Type", &rt->dict_type, NULL) &&
+	       ph_runtime_symbol(rt, "PyType_Type", &rt->type_type, NULL) &&
+	       rt_field(rt, rt->type_type, PH_F_PyObject_ob_type) == rt->type_type;
 }
 
 /* sys.modules is a dict, type(dict) is a type, and type(type) is type: cheap proof
- * that the layout fits this target. A core that was cut off may have lost it. */
+ * that the layout fits this target, and the way to the types without symbols (which lead
+ * astray where the loader has moved them into the program). A core that was cut off may
+ * have lost it. */
 static struct ph_err *types_find(struct ph_runtime *rt, struct ph_notes *notes)
 {
 	ph_addr modules = rt_field(rt, rt->interps[0].address, PH_F_PyInterp_modules);
-	ph_addr found = rt_field(rt, modules, PH_F_PyObject_ob_type);
 	struct ph_py_dict d;
-	rt->dict_type = type_by_symbol(rt, "PyDict_Type", found);
-	rt->type_type = type_by_symbol(rt, "PyType_Type", rt_field(rt, found, PH_F_PyObject_ob_type));
-	bool type_fits = rt->type_type && rt_field(rt, rt->type_type, PH_F_PyObject_ob_type) == rt->type_type;
-	if (type_fits && modules && !ph_mem_at(rt->mem, modules, 16)) {
+	if (modules && !ph_mem_at(rt->mem, modules, 16) && types_by_symbol(rt)) {
 		ph_note(notes, PH_NOTE_BAD_OBJECT, modules);
 		return NULL;
 	}
-	if (type_fits && found == rt->dict_type && ph_py_dict(rt, modules, &d))
+	rt->dict_type = rt_field(rt, modules, PH_F_PyObject_ob_type);
+	rt->type_type = rt_field(rt, rt->dict_type, PH_F_PyObject_ob_type);
+	if (rt->type_type && rt_field(rt, rt->type_type, PH_F_PyObject_ob_type) == rt->type_type &&
+	    is_named(rt, rt->type_type, "type") && is_named(rt, rt->dict_type, "dict") &&
+	    ph_py_dict(rt, modules, &d))
 		return NULL;
 	return ph_err_hint(ph_err_new(PH_ERR_LAYOUT, "%s: sys.modules cannot be read with the layout of %s",
 				      rt->target->what, rt->layout->origin),
@@ -100,10 +109,9 @@ static struct ph_err *types_find(struct ph_runtime *rt, struct ph_notes *notes)
 			   "belong to this interpreter");
 }
 
-struct ph_err *ph_runtime_open(const struct ph_target *target, const struct ph_layout *layout,
-			       struct ph_notes *notes, struct ph_runtime **ret)
+struct ph_err *ph_runtime_open(const struct ph_target *target, const struct ph_runtime_place *place,
+			       const struct ph_layout *layout, struct ph_notes *notes, struct ph_runtime **ret)
 {
-	const struct ph_module *module;
 	struct ph_err *err;
 	struct ph_runtime *rt = calloc(1, sizeof *rt);
 	if (!rt)
@@ -111,11 +119,8 @@ struct ph_err *ph_runtime_open(const struct ph_target *target, const struct ph_l
 	rt->target = target;
 	rt->mem = target->mem;
 	rt->layout = layout;
-	if (!ph_target_symbol(target, "_PyRuntime", &module, &rt->address, NULL)) {
-		free(rt);
-		return ph_err_new(PH_ERR_NOT_PYTHON, "%s: not a CPython process: no _PyRuntime in it",
-				  target->what);
-	}
+	rt->address = place->address;
+	rt->module = ph_target_module_at(target, place->definer);
 	err = interps_read(rt, notes);
 	if (!err)
 		err = types_find(rt, notes);
@@ -123,7 +128,7 @@ struct ph_err *ph_runtime_open(const struct ph_target *target, const struct ph_l
 		ph_runtime_free(rt);
 		return err;
 	}
-	identify(rt, module);
+	identify(rt, place);
 	if (rt->free_threaded || !rt->hexversion) {
 		err = rt->free_threaded
 			      ? ph_err_new(PH_ERR_REFUSED, "%s: free-threaded CPython is not supported yet",
@@ -146,6 +151,11 @@ void ph_runtime_free(struct ph_runtime *rt)
 		return;
 	free(rt->interps);
 	free(rt);
+}
+
+bool ph_runtime_symbol(const struct ph_runtime *rt, const char *name, ph_addr *ret_addr, uint64_t *ret_size)
+{
+	return rt->module && ph_module_symbol(rt->module, name, ret_addr, ret_size);
 }
 
 void ph_runtime_version(const struct ph_runtime *rt, char buf[32])

@@ -19,8 +19,6 @@ static inline bool rt_has(const struct ph_runtime *rt, enum ph_field f)
 
 /* The first bytes of _PyRuntime on 3.13 and later. */
 #define PH_DEBUG_COOKIE "xdebugpy"
-/* Bytes of a module's data: as captured, or as its file has them; NULL: neither. */
-const void *rt_runtime_bytes(const struct ph_target *target, const struct ph_module *module, ph_addr at, size_t n);
 /* How the collector's lists look with this layout. */
 struct rt_lists_fit {
 	uint64_t objects;         /* on them */

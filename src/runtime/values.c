@@ -284,7 +284,7 @@ void rt_learn_lookdict(struct ph_runtime *rt)
 	struct ph_py_dict d;
 	ph_addr modules = rt_field(rt, rt->interps[0].address, PH_F_PyInterp_modules);
 	if (!rt_has(rt, PH_F_DictKeys_dk_lookup) ||
-	    ph_target_symbol(rt->target, "lookdict", NULL, &rt->lookdict, NULL))
+	    ph_runtime_symbol(rt, "lookdict", &rt->lookdict, NULL))
 		return;
 	if (!ph_py_dict(rt, modules, &d) || !d.nentries)
 		return;
