@@ -219,13 +219,24 @@ static int by_start(const void *a, const void *b)
 	return x->start < y->start ? -1 : x->start > y->start;
 }
 
-/* Splits the mappings into runs of one file and makes their modules. */
+static size_t left(const struct run *run)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < run->n; i++)
+		n += !run->taken[i];
+	return n;
+}
+
+/* Splits the mappings into runs of one file and makes their modules: a file that is loaded
+ * twice (dlmopen) can have both in one run. */
 static struct ph_err *build_all(struct build *b, const struct ph_mappings *maps, bool *taken)
 {
-	for (size_t i = 0, runs = 0; i < maps->n && runs < PH_MAX_MODULES; i++) {
+	for (size_t i = 0, runs = 0; i < maps->n && runs < PH_MAX_MODULES;) {
 		size_t n = 1;
-		if (taken[i])
+		if (taken[i]) {
+			i++;
 			continue;
+		}
 		if (ph_interrupted)
 			return ph_err_interrupted();
 		runs++;
@@ -233,10 +244,12 @@ static struct ph_err *build_all(struct build *b, const struct ph_mappings *maps,
 			if (!taken[i + n] && !same_file(&maps->items[i], &maps->items[i + n]))
 				break;
 		struct run run = { &maps->items[i], n, taken + i };
+		size_t before = left(&run);
 		struct ph_err *err = build_run(b, &run);
 		if (err)
 			return err;
-		i += n - 1;
+		/* once more from here on for what is left, as long as it gets less */
+		i += left(&run) && left(&run) < before ? 0 : n;
 	}
 	return NULL;
 }
