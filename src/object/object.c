@@ -100,23 +100,6 @@ static void learn_sizeof_key(struct ph_objects *os)
 	}
 }
 
-static void learn_interned(struct ph_objects *os)
-{
-	ph_addr symbol;
-	if (has(os, PH_F_PyInterp_interned_strings))
-		os->interned = m_u64(os, os->rt->interps[0].address, PH_F_PyInterp_interned_strings);
-	else if (ph_runtime_symbol(os->rt, "interned", &symbol, NULL))
-		ph_mem_u64(os->mem, symbol, &os->interned);
-}
-
-ph_addr ph_objects_interned(const struct ph_objects *os, size_t interp)
-{
-	if (!interp)
-		return os->interned;
-	return has(os, PH_F_PyInterp_interned_strings)
-		       ? m_u64(os, os->rt->interps[interp].address, PH_F_PyInterp_interned_strings) : 0;
-}
-
 struct ph_err *ph_objects_open(const struct ph_runtime *rt, struct ph_objects_options *options,
 			       struct ph_notes *notes, struct ph_objects **ret)
 {

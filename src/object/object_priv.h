@@ -123,6 +123,9 @@ bool native_refs(struct ph_objects *os, const struct ph_object *o, struct ph_ref
 
 void ph_types_free(struct ph_objects *os); /* types.c */
 
+/* Sets os->interned; after sizeof_key is known. interned.c */
+void learn_interned(struct ph_objects *os);
+
 /* ---- what the objects' own code has told; replayed.c ---- */
 
 /* Appends the references that it visits, then what else the object holds; false when it
