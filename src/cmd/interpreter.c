@@ -39,11 +39,13 @@ static struct ph_err *find_python(const struct ph_source *source, struct ph_sess
 	struct ph_err *err = ph_runtime_find(s->target, &s->places);
 	if (err || s->places.n)
 		return err;
-	return ph_err_hint(ph_err_new(PH_ERR_NOT_PYTHON, "%s: not CPython 3.8 or later: no file in it defines "
-				      "_PyRuntime", source->name),
-			   s->target->kind == PH_TARGET_CORE
-				   ? "if it is, --exe FILE or --sysroot DIR say where its files are"
-				   : "pass the PID of the interpreter itself, not of its shell or wrapper");
+	err = ph_err_new(PH_ERR_NOT_PYTHON, "%s: not CPython 3.8 or later: no file in it defines _PyRuntime",
+			 source->name);
+	if (s->target->kind == PH_TARGET_CORE)
+		return ph_err_hint(err, "if it is, --exe FILE or --sysroot DIR say where its files are");
+	return ph_err_hint(err, "pass the PID of the interpreter itself, not of its shell or wrapper; one without "
+			   "symbols is found from 3.10 on, without section headers from 3.13 on, and with the "
+			   "--debug-file FILE that has them");
 }
 
 /* The layouts that Python may have there. */
