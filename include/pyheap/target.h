@@ -31,7 +31,8 @@ struct ph_module {
 	size_t build_id_len; /* 0 = none */
 	uint64_t bias;       /* runtime address − ELF address */
 	ph_addr start, end;  /* span of its mappings */
-	struct ph_elf *elf;  /* private to src/target */
+	struct ph_elf *elf;  /* its file; private to src/target */
+	struct ph_elf *image; /* without that, what its memory tells; private to src/target */
 };
 
 struct ph_thread_regs {
@@ -122,8 +123,9 @@ const void *ph_module_bytes(const struct ph_module *module, ph_addr addr, size_t
  * module's file, which may be made executable; false when there are no more. */
 bool ph_module_code(const struct ph_module *module, size_t i, ph_addr *ret_addr, uint64_t *ret_n,
 		    const uint8_t **ret_bytes);
-/* The i-th range of data that may be written to, as the file has it (without .bss), for
- * what is looked for before the memory is captured; false when there are no more. */
+/* The i-th range of data that may be written to, as the file has it (without .bss) or, if
+ * it is not there, the memory, for what is looked for before that is captured; false when
+ * there are no more. */
 bool ph_module_data(const struct ph_module *module, size_t i, ph_addr *ret_addr, uint64_t *ret_n,
 		    const uint8_t **ret_bytes);
 /* The i-th range of a process's memory of which all that mem does not have was never

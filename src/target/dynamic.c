@@ -11,8 +11,8 @@ static uint64_t entry(const struct ph_elf *elf, int64_t tag)
 {
 	for (size_t i = 0; i < elf->segments.n; i++) {
 		const Elf64_Phdr *ph = &elf->segments.items[i];
-		const uint8_t *p = ph_elf_file_bytes(elf, ph->p_offset, ph->p_filesz);
-		if (ph->p_type != PT_DYNAMIC || !p)
+		const uint8_t *p = ph->p_type == PT_DYNAMIC ? ph_elf_bytes_at(elf, ph->p_vaddr, ph->p_filesz) : NULL;
+		if (!p)
 			continue;
 		for (uint64_t k = 0; k < MAX_ENTRIES && (k + 1) * sizeof(Elf64_Dyn) <= ph->p_filesz; k++) {
 			Elf64_Dyn dyn;
@@ -29,6 +29,8 @@ static uint64_t entry(const struct ph_elf *elf, int64_t tag)
 /* The file's bytes from addr to the end of its PT_LOAD. */
 static const uint8_t *rest(const struct ph_elf *elf, uint64_t addr, uint64_t *ret_n)
 {
+	if (elf->moved && addr > elf->moved)
+		addr -= elf->moved;
 	for (size_t i = 0; addr && i < elf->segments.n; i++) {
 		const Elf64_Phdr *ph = &elf->segments.items[i];
 		if (ph->p_type != PT_LOAD || addr < ph->p_vaddr || addr - ph->p_vaddr >= ph->p_filesz)

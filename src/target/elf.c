@@ -132,6 +132,7 @@ void ph_elf_free(struct ph_elf *elf)
 	if (elf->mapped)
 		munmap((void *)elf->bytes, elf->mapped);
 	ph_vec_free(&elf->segments);
+	free(elf->owned);
 	free(elf->index);
 	free(elf);
 }

@@ -17,7 +17,9 @@ struct ph_elf_symtab {
 struct ph_elf {
 	const uint8_t *bytes;
 	uint64_t size;       /* of bytes: rounded up to a page when it is a file */
-	uint64_t mapped;     /* 0 = bytes are borrowed */
+	uint64_t mapped;     /* 0 = bytes are borrowed, or owned */
+	uint8_t *owned;      /* bytes, copied from a target's memory */
+	uint64_t moved;      /* there: the loader may have added this to addresses */
 	Elf64_Ehdr header;
 	struct PH_VEC(Elf64_Phdr) segments; /* checked PT_LOADs, PT_NOTEs, PT_DYNAMIC */
 

@@ -10,9 +10,11 @@
 #define MAX_ROUNDS 4     /* a file that is mapped as data next to the place where it is loaded */
 #define MAX_RUN 1024     /* mappings of one module; these bound what a forged core can ask for */
 #define IMAGE_BYTES 4096
+#define MAX_IMAGES (256u << 20) /* bytes, of all */
 
 struct build {
 	const struct ph_module_source *source;
+	uint64_t images; /* bytes that may still be copied of those without a file */
 	struct PH_VEC(struct ph_module) modules;
 };
 
@@ -28,6 +30,7 @@ static void module_deinit(struct ph_module *m)
 	free(m->path);
 	free(m->open_path);
 	ph_elf_free(m->elf);
+	ph_elf_free(m->image);
 }
 
 void ph_modules_free(struct ph_module *modules, size_t n)
@@ -152,6 +155,8 @@ static struct ph_err *add_run(struct build *b, struct run *run, struct ph_elf **
 		m.open_path = *open_path;
 		*file = NULL;
 		*open_path = NULL;
+	} else {
+		m.image = ph_elf_from_memory(image, bias, b->source, &b->images);
 	}
 	return add(b, &m);
 }
@@ -257,7 +262,7 @@ static struct ph_err *build_all(struct build *b, const struct ph_mappings *maps,
 struct ph_err *ph_modules_build(const struct ph_mappings *maps, const struct ph_module_source *source,
 				struct ph_module **ret, size_t *ret_n)
 {
-	struct build b = { .source = source };
+	struct build b = { .source = source, .images = MAX_IMAGES };
 	bool *taken ph_cleanup_free = calloc(maps->n + 1, sizeof *taken);
 	if (!taken)
 		return ph_err_nomem();
@@ -295,11 +300,17 @@ struct ph_err *ph_module_add_range(const struct ph_module *module, ph_addr start
 
 /* ---- questions about modules --------------------------------------------------------- */
 
+static struct ph_elf *tables(const struct ph_module *module)
+{
+	return module->elf ? module->elf : module->image;
+}
+
 static bool symbol(const struct ph_module *module, const char *name, bool exported, ph_addr *ret_addr,
 		   uint64_t *ret_size)
 {
+	struct ph_elf *elf = tables(module);
 	uint64_t addr, size;
-	if (!module->elf || !ph_elf_symbol(module->elf, name, exported, &addr, &size))
+	if (!elf || !ph_elf_symbol(elf, name, exported, &addr, &size))
 		return false;
 	*ret_addr = addr + module->bias;
 	if (ret_size)
@@ -320,7 +331,7 @@ bool ph_module_exports(const struct ph_module *module, const char *name, ph_addr
 
 bool ph_module_is_copy(const struct ph_module *module, ph_addr addr)
 {
-	return module->elf && ph_elf_is_copy(module->elf, addr - module->bias);
+	return tables(module) && ph_elf_is_copy(tables(module), addr - module->bias);
 }
 
 bool ph_module_section(const struct ph_module *module, const char *name, ph_addr *ret_addr,
@@ -358,10 +369,11 @@ bool ph_module_code(const struct ph_module *module, size_t i, ph_addr *ret_addr,
 bool ph_module_data(const struct ph_module *module, size_t i, ph_addr *ret_addr, uint64_t *ret_n,
 		    const uint8_t **ret_bytes)
 {
+	const struct ph_elf *elf = tables(module);
 	uint64_t addr, offset;
-	while (module->elf && ph_elf_data(module->elf, i, &addr, &offset, ret_n)) {
+	while (elf && ph_elf_data(elf, i, &addr, &offset, ret_n)) {
 		*ret_addr = addr + module->bias;
-		*ret_bytes = ph_elf_file_bytes(module->elf, offset, *ret_n);
+		*ret_bytes = ph_elf_file_bytes(elf, offset, *ret_n);
 		if (*ret_bytes)
 			return true;
 		i++;

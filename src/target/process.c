@@ -259,6 +259,17 @@ static int open_link(pid_t pid, const struct ph_mapping *map, char **ret_path)
 	return fd >= 0 ? fd : open_proc(pid, "exe", map, false, ret_path);
 }
 
+/* A path of the process's by way of its root. Of a mount that is not in our namespace maps
+ * tells the path from that namespace's root: what leads to the process's own is taken off. */
+static char *path_in_root(pid_t pid, const char *path)
+{
+	char link[64], root[4096];
+	snprintf(link, sizeof link, "/proc/%d/root", (int)pid);
+	ssize_t n = readlink(link, root, sizeof root);
+	bool below = n > 1 && n < (ssize_t)sizeof root && !strncmp(path, root, (size_t)n) && path[n] == '/';
+	return ph_asprintf("%s%s", link, below ? path + n : path);
+}
+
 /* The file that is mapped, not one of the same name: by a path, ours or as the process
  * sees it, later stages can find what lies beside it. A path of ours may by chance lead to
  * another file with the same number, in another file system: what the process's own root
@@ -268,7 +279,7 @@ static int open_mapped(void *ctx, const struct ph_mapping *map, char **ret_path)
 	const struct ph_target *target = ctx;
 	struct stat st;
 	char *link ph_cleanup_free = NULL;
-	char *in_root ph_cleanup_free = ph_asprintf("/proc/%d/root%s", (int)target->pid, map->path);
+	char *in_root ph_cleanup_free = path_in_root(target->pid, map->path);
 	int linked ph_cleanup_close = open_link(target->pid, map, &link);
 	const struct stat *known = linked >= 0 && !fstat(linked, &st) ? &st : NULL;
 	if (!known && in_root && !stat(in_root, &st) && same_file(&st, map, NULL))
