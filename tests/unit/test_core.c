@@ -411,6 +411,68 @@ START_TEST(test_gcore)
 }
 END_TEST
 
+/* dlmopen() of a file that is loaded already: the kernel may put both side by side. */
+START_TEST(test_loaded_twice)
+{
+	struct spec s;
+	ph_addr addr;
+	spec_init(&s);
+	unsigned n = s.nfiles;
+	for (unsigned i = 0; i < n; i++) {
+		s.files[s.nfiles] = s.files[i];
+		s.files[s.nfiles].start += 0x10000;
+		s.files[s.nfiles++].end += 0x10000;
+	}
+	add_load(&s, BASE + 0x10000, PAGE, lib, PAGE, PF_R);
+	core_write(&s);
+	struct ph_target *t = open_with(NULL, NULL);
+	ck_assert_uint_eq(t->nmodules, 2);
+	for (size_t i = 0; i < 2; i++) {
+		ck_assert_uint_eq(t->modules[i].start, BASE + i * 0x10000);
+		ck_assert(ph_module_symbol(&t->modules[i], "data", &addr, NULL));
+		ck_assert_uint_eq(addr, BASE + i * 0x10000 + 0x3020);
+		ck_assert_ptr_eq(ph_target_module_at(t, addr), &t->modules[i]);
+	}
+	ph_target_close(t);
+}
+END_TEST
+
+/* Without section headers: what the loader reads. Tables and counts may be anything. */
+START_TEST(test_dynamic)
+{
+	struct spec s;
+	ph_addr addr;
+	static const Elf64_Dyn tables[] = {
+		{ DT_SYMTAB, { 0x4000 } }, { DT_STRTAB, { 0x4100 } }, { DT_STRSZ, { 0x40 } },
+		{ DT_SYMENT, { sizeof(Elf64_Sym) } }, { DT_HASH, { 0x4800 } }, { DT_NULL, { 0 } },
+	};
+	for (uint32_t count = 0; count < 4; count++) {
+		static const uint32_t counts[] = { 7, 2, 0, UINT32_MAX };
+		lib_build(true);
+		Elf64_Ehdr *eh = (void *)lib;
+		Elf64_Phdr *ph = (void *)(lib + sizeof *eh);
+		eh->e_shoff = eh->e_shnum = 0;
+		eh->e_phnum = 5;
+		ph[2].p_filesz = 0x2000; /* the tables are in its data */
+		ph[4] = (Elf64_Phdr){ PT_DYNAMIC, PF_R, 0x3900, 0x4900, 0x4900, sizeof tables, sizeof tables, 8 };
+		memcpy(lib + 0x3900, tables, sizeof tables);
+		memcpy(lib + 0x3804, &counts[count], 4);
+		write_file(lib_path, lib, sizeof lib);
+		spec_init(&s);
+		core_write(&s);
+		struct ph_target *t = open_with(NULL, NULL);
+		ck_assert_uint_eq(t->nmodules, 1);
+		ck_assert_int_eq(ph_module_exports(t->modules, "code", &addr), count != 2);
+		ck_assert_int_eq(ph_module_exports(t->modules, "data", &addr), counts[count] > 2);
+		ck_assert(!ph_module_exports(t->modules, "undefined", &addr));
+		ck_assert(!ph_module_is_copy(t->modules, BASE + 0x3020));
+		ph_target_close(t);
+	}
+	lib_build(true);
+	write_file(lib_path, lib, sizeof lib);
+}
+END_TEST
+
 START_TEST(test_symbols)
 {
 	struct spec s;
@@ -997,6 +1059,8 @@ Suite *core_suite(void)
 	tcase_add_test(tc, test_argc);
 	tcase_add_test(tc, test_page_of_its_own);
 	tcase_add_test(tc, test_gcore);
+	tcase_add_test(tc, test_loaded_twice);
+	tcase_add_test(tc, test_dynamic);
 	tcase_add_test(tc, test_symbols);
 	tcase_add_test(tc, test_clean_data);
 	tcase_add_test(tc, test_data_mapping);
