@@ -23,7 +23,7 @@ case $system in
 esac
 demo="$build $python"
 static="$build $archives"
-check="$demo $archives check gdb strace python3-jsonschema mandoc gzip zstd lz4 xz-utils"
+check="$demo $archives check gdb strace python3-jsonschema mandoc gzip zstd lz4 xz-utils libpython3-dev"
 
 case ${1-} in
 build) wanted=$build ;;

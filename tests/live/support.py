@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the live tests share: interpreters, samples, cores, validated reports."""
 import concurrent.futures
+import contextlib
 import filecmp
 import glob
 import json
@@ -85,17 +86,21 @@ def types_of(doc):
 
 
 class Sample:
-    """A sample program that is ready, in a folder of its own for its core."""
+    """A sample program that is ready, in a folder of its own for its core. python may be a
+    list: what it is started with, and all of it when script is None."""
 
-    def __init__(self, python, script, *args, stderr=None):
+    def __init__(self, python, script, *args, stderr=None, env=None):
         self.dir = tempfile.TemporaryDirectory()
-        path = script if os.path.isabs(script) else os.path.join(ROOT, "samples", script)
-        self.proc = subprocess.Popen([python, path, *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr,
-                                     text=True, bufsize=1, cwd=self.dir.name,
-                                     env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        command = [python] if isinstance(python, str) else list(python)
+        if script:
+            command.append(script if os.path.isabs(script) else os.path.join(ROOT, "samples", script))
+        self.proc = subprocess.Popen([*command, *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                     stderr=stderr, text=True, bufsize=1, cwd=self.dir.name,
+                                     env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(env or {})},
                                      start_new_session=True)
         self.pid = self.proc.pid
-        resource.prlimit(self.pid, resource.RLIMIT_CORE, (-1, -1))
+        with contextlib.suppress(PermissionError):  # it may be another user's by now
+            resource.prlimit(self.pid, resource.RLIMIT_CORE, (-1, -1))
         patience = threading.Timer(READY_S, self.kill)
         patience.start()
         line = self.proc.stdout.readline()
@@ -105,6 +110,14 @@ class Sample:
             self.kill()
             raise RuntimeError(f"{script} on {python} is not ready: {line!r}")
         self.ready = line
+
+    def stands_still(self):
+        """Waits: it has said ready before it does."""
+        state = None
+        while state != "S":
+            time.sleep(0.01)
+            with open(f"/proc/{self.pid}/stat") as f:
+                state = f.read().rpartition(")")[2].split()[0]
 
     def kill(self):
         """With what it has forked."""
@@ -162,13 +175,7 @@ class Holders(Sample):
     def __init__(self, python):
         super().__init__(python, os.path.join(ORACLE, "holders.py"))
         self.facts = json.loads(self.ready.split(None, 1)[1])
-        while not self.sleeps():
-            time.sleep(0.01)
-
-    def sleeps(self):
-        """It has said ready before it stands still."""
-        with open(f"/proc/{self.pid}/stat") as f:
-            return f.read().rpartition(")")[2].split()[0] == "S"
+        self.stands_still()
 
     def evaluate(self, reports):
         path = os.path.join(self.dir.name, "reports")
