@@ -103,9 +103,12 @@ static struct ph_err *types_find(struct ph_runtime *rt, struct ph_notes *notes)
 	    is_named(rt, rt->type_type, "type") && is_named(rt, rt->dict_type, "dict") &&
 	    ph_py_dict(rt, modules, &d))
 		return NULL;
-	return ph_err_hint(ph_err_new(PH_ERR_LAYOUT, "%s: sys.modules cannot be read with the layout of %s",
-				      rt->target->what, rt->layout->origin),
-			   "the process may still be starting; otherwise the debug information does not "
+	struct ph_err *err = ph_err_new(PH_ERR_LAYOUT, "%s: sys.modules cannot be read with the layout of %s",
+					rt->target->what, rt->layout->origin);
+	if (rt->module && !rt->module->open_path)
+		return ph_err_hint(err, "%s was not found, and what is only in there is missing: --exe FILE or "
+				   "--sysroot DIR say where it is", rt->module->path);
+	return ph_err_hint(err, "the process may still be starting; otherwise the debug information does not "
 			   "belong to this interpreter");
 }
 

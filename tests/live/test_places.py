@@ -252,6 +252,16 @@ def check_files(python, folder, script, normal):
             as_normal(f"{python.name} {name}", doc, normal)
             if not library:
                 read_core(f"{python.name} {name}, --exe", p, doc, "--exe", kept)
+                continue
+            r = pyheap("top", *debug, p.kernel_core())
+            check(f"{python.name} {name}, core: says what is missing", r.returncode in (3, 5) and "--sysroot" in r.stderr, r)
+            there = where + "/sysroot" + where
+            os.makedirs(there)
+            shutil.copy(python.path, there + "/server")
+            shutil.copy(python.library(), there)
+            core = report(results, "top", "--sysroot", where + "/sysroot", *debug, glob.glob(p.dir.name + "/core*")[0])
+            check(f"{python.name} {name}, core, --sysroot: as live", sizes(core) == sizes(doc),
+                  difference(sizes(core), sizes(doc)))
 
 
 # ---- several copies in one process -----------------------------------------------------------------
