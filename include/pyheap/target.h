@@ -11,6 +11,7 @@
 struct ph_target_options {
 	const char *exe;          /* --exe FILE: the main program of a core, or NULL */
 	const char *sysroot;      /* --sysroot DIR: look up the target's files below it, or NULL */
+	const char *debug_file;   /* --debug-file FILE: has the symbols of the module of its build-id, or NULL */
 	double stop_timeout_s;    /* --stop-timeout, 0 = 2 s */
 	bool no_pause;            /* --pause none: copy without stopping */
 	bool low_memory;          /* --low-memory: windows, target stays stopped until close */
@@ -33,6 +34,7 @@ struct ph_module {
 	ph_addr start, end;  /* span of its mappings */
 	struct ph_elf *elf;  /* its file; private to src/target */
 	struct ph_elf *image; /* without that, what its memory tells; private to src/target */
+	struct ph_elf *debug; /* has symbols that its file has not; borrowed from the target */
 };
 
 struct ph_thread_regs {
@@ -51,6 +53,7 @@ struct ph_target {
 	char **argv;              /* the target's command line, or NULL when unknown */
 	size_t argc;
 	uint16_t machine;         /* EM_X86_64, EM_AARCH64 */
+	struct ph_elf *debug;     /* the debug_file, or NULL; private to src/target */
 	struct ph_module *modules; /* by start address */
 	size_t nmodules;
 	const char *packed;       /* core: "gzip" and so on, NULL when it is not; static */

@@ -13,6 +13,7 @@ static struct ph_err *open_target(const struct ph_source *source, const struct p
 	struct ph_target_options options = {
 		.exe = opt->exe,
 		.sysroot = opt->sysroot,
+		.debug_file = opt->debug_file,
 		.stop_timeout_s = opt->stop_timeout.x,
 		.no_pause = opt->pause && !strcmp(opt->pause, "none"),
 		.low_memory = opt->low_memory,

@@ -310,7 +310,8 @@ static bool symbol(const struct ph_module *module, const char *name, bool export
 {
 	struct ph_elf *elf = tables(module);
 	uint64_t addr, size;
-	if (!elf || !ph_elf_symbol(elf, name, exported, &addr, &size))
+	if (!(elf && ph_elf_symbol(elf, name, exported, &addr, &size)) &&
+	    (exported || !module->debug || !ph_elf_symbol(module->debug, name, false, &addr, &size)))
 		return false;
 	*ret_addr = addr + module->bias;
 	if (ret_size)

@@ -321,6 +321,7 @@ struct ph_err *ph_process_modules(struct ph_target *target)
 	ph_modules_free(target->modules, target->nmodules);
 	target->modules = modules;
 	target->nmodules = n;
+	ph_target_attach_debug(target);
 	return NULL;
 }
 

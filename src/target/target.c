@@ -35,6 +35,27 @@ static struct ph_err *open_core(struct ph_target *target, const struct ph_target
 	return ph_core_open(target, opt, notes);
 }
 
+void ph_target_attach_debug(struct ph_target *target)
+{
+	uint8_t id[64];
+	size_t n = 0;
+	if (!target->debug || !ph_elf_build_id(target->debug, id, &n))
+		return;
+	for (size_t i = 0; i < target->nmodules; i++) {
+		struct ph_module *m = &target->modules[i];
+		if (m->build_id_len == n && !memcmp(m->build_id, id, n))
+			m->debug = target->debug;
+	}
+}
+
+/* A file that is none is the layout's error. */
+static void open_debug(struct ph_target *target, const char *path)
+{
+	if (path)
+		ph_err_free(ph_elf_open(path, &target->debug));
+	ph_target_attach_debug(target);
+}
+
 struct ph_err *ph_target_open(const char *what, const struct ph_target_options *opt,
 			      struct ph_notes *notes, struct ph_target **ret)
 {
@@ -46,6 +67,8 @@ struct ph_err *ph_target_open(const char *what, const struct ph_target_options *
 		return ph_err_nomem();
 	}
 	err = all_digits(what) ? open_process(target, opt, notes) : open_core(target, opt, notes);
+	if (!err)
+		open_debug(target, opt->debug_file);
 	if (err)
 		ph_target_close(target);
 	else
@@ -80,6 +103,7 @@ void ph_target_close(struct ph_target *target)
 	else if (target->kind == PH_TARGET_CORE)
 		ph_core_close(target);
 	ph_modules_free(target->modules, target->nmodules);
+	ph_elf_free(target->debug);
 	for (size_t i = 0; i < target->argc; i++)
 		free(target->argv[i]);
 	free(target->argv);

@@ -34,6 +34,9 @@ void ph_core_close(struct ph_target *target);
 /* n bytes that the core itself has. */
 bool ph_core_peek(const struct ph_target *target, ph_addr addr, void *buf, size_t n);
 
+/* Lends the modules their symbols in the debug file; after they were listed. */
+void ph_target_attach_debug(struct ph_target *target);
+
 /* Frees mem and threads and zeroes the other results of a capture. */
 void ph_target_reset(struct ph_target *target);
 

@@ -197,11 +197,12 @@ def check_stripped(python, folder, script):
                 (".dynsym without headers", without_headers(base + "-dynsym", base + "-dynsym-bare"), exporting, (3, 8)),
                 ("no symbols", strip(inner, base + "-none", "-s"), inner, (3, 10)),
                 ("no symbols, no headers", without_headers(base + "-none", base + "-none-bare"), inner, (3, 13))):
-            if python.version >= oldest:
+            if python.version >= oldest or where[of]:
                 as_normal(f"{kind}, {name}", run(f"{kind}, {name}", path, *where[of]), normal)
+            if python.version >= oldest:
                 continue
             with Program(path, script, python.env) as program:
-                r = pyheap("top", *where[of], program.pid)
+                r = pyheap("top", program.pid)
                 check(f"{kind}, {name}: is not found, which is said", r.returncode == 3 and "symbols" in r.stderr, r)
 
 
