@@ -62,8 +62,11 @@ static: install-static-deps ## build build/static/pyheap, which needs no librari
 
 # stripped, as it is copied about; the other one has the symbols. Not at a fixed address:
 # it reads what strangers made
-$(BUILD)/static/pyheap: $(BUILD)/src/main.o $(LIB)
+# all but the one file that loads a library
+$(BUILD)/static/debuginfod.o: src/layout/debuginfod.c | $(BUILD)/deps
 	@mkdir -p $(@D)
+	$(call say,CC $<) $(CC) $(CFLAGS) $(PH_CFLAGS) -DPYHEAP_STATIC -c -o $@ $<
+$(BUILD)/static/pyheap: $(BUILD)/src/main.o $(BUILD)/static/debuginfod.o $(LIB)
 	$(call say,LD $@) $(CC) $(LDFLAGS) -static-pie -s -o $@ $^ $(STATIC_LIBS)
 
 $(LIB): $(OBJ)
@@ -145,6 +148,10 @@ run-check: $(BUILD)/pyheap $(STATIC) $(BUILD)/check_unit $(BUILD)/check_property
 
 ##@ Keeping the house
 
+layouts: install-check-deps ## make layouts/ anew from all interpreters that can be had here (unpacks Debian's: 2 GB)
+	@$(MAKE) --no-print-directory all
+	PYHEAP=$(BUILD)/pyheap $(PYTHON) tools/mklayout --all
+
 format: ## format the C sources with clang-format
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
@@ -157,4 +164,4 @@ help: ## this list
 		/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all static demo check check-matrix check-releases asan bench fuzz-snapshot run-check install-demo-deps install-static-deps install-check-deps install uninstall clean format man help
+.PHONY: all static layouts demo check check-matrix check-releases asan bench fuzz-snapshot run-check install-demo-deps install-static-deps install-check-deps install uninstall clean format man help

@@ -76,7 +76,9 @@ struct ph_layout_options {
 	const char *layout;     /* --layout FILE, VERSION or "shipped"; NULL = whatever there is */
 	const char *debug_file; /* --debug-file FILE, or NULL */
 	const char *sysroot;    /* where /usr/lib/debug is looked up too, or NULL */
-	bool no_debuginfod;     /* ask no server */
+	bool no_debuginfod;     /* ask no server, even if $DEBUGINFOD_URLS names some */
+	void (*downloading)(void *ctx); /* is called before a server is asked; NULL = not */
+	void *ctx;
 	bool no_cache;          /* neither read nor write $XDG_CACHE_HOME/pyheap */
 };
 
@@ -98,6 +100,9 @@ void ph_layout_free(struct ph_layout *layout);
 /* The version of the same minor series that is nearest to the interpreter's, of which there
  * is a layout file for this machine and kind of build; 0 = none. */
 uint32_t ph_layout_nearest(const struct ph_target *target, const struct ph_python *python);
+/* Whether servers of debug information are named, and a sentence on it. */
+bool ph_debuginfod_wanted(void);
+const char *ph_debuginfod_state(void);
 /* Debian's package with the debug information of the program or library at path, if it
  * came with the distribution; false: not to be told. */
 bool ph_layout_package(const char *path, char ret[64]);

@@ -81,7 +81,7 @@ struct ph_target {
 struct ph_err *ph_target_open(const char *what, const struct ph_target_options *opt,
 			      struct ph_notes *notes, struct ph_target **ret);
 /* An interpreter's program or library and the extension modules installed with it, as
- * modules in ELF addresses. Errors: 2 no such file, 3 not an ELF program. */
+ * modules at addresses of their own. Errors: 2 no such file, 3 not an ELF program. */
 struct ph_err *ph_target_open_binary(const char *path, struct ph_target **ret);
 /* Whether it is an ELF program or library. */
 bool ph_target_is_binary(const char *path);

@@ -170,6 +170,8 @@ static void walk(struct doctor *d)
 		ends_here(d, err);
 		if (no_layout)
 			advise_layout(d);
+		if (no_layout)
+			ph_find(&d->findings, PH_HEALTH_INFO, "debuginfod", "%s", ph_debuginfod_state());
 	}
 	if (d->s.target)
 		ph_target_completeness(d->s.target, &d->s.notes, &d->findings);

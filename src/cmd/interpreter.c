@@ -49,12 +49,27 @@ static struct ph_err *find_python(const struct ph_source *source, struct ph_sess
 			   "--debug-file FILE that has them");
 }
 
-/* The layouts that Python may have there. */
-static struct ph_err *find_layouts(const struct ph_options *opt, struct ph_session *s)
+static void say_download(void *messages)
 {
-	struct ph_layout_options options = { .layout = opt->layout, .debug_file = opt->debug_file, .sysroot = opt->sysroot };
+	ph_messages_say(messages, "asking the servers in $DEBUGINFOD_URLS for debug information (--debuginfod no: not)");
+}
+
+/* The layouts that Python may have there. */
+static struct ph_err *find_layouts(const struct ph_run *run, struct ph_session *s)
+{
+	const struct ph_options *opt = run->opt;
+	struct ph_layout_options options = {
+		.layout = opt->layout,
+		.debug_file = opt->debug_file,
+		.sysroot = opt->sysroot,
+		.no_debuginfod = opt->debuginfod && !strcmp(opt->debuginfod, "no"),
+		.downloading = say_download,
+		.ctx = run->messages,
+	};
 	const struct ph_runtime_place *place = &s->places.items[s->place];
 	const struct ph_module *module = ph_target_module_at(s->target, place->definer);
+	if (opt->debuginfod && !options.no_debuginfod && !ph_debuginfod_wanted())
+		return ph_err_new(PH_ERR_USAGE, "--debuginfod yes: %s", ph_debuginfod_state());
 	if (!module)
 		return ph_err_new(PH_ERR_USAGE, "%s has changed while it was read", s->target->what);
 	ph_python_identify(s->target, place, &s->python);
@@ -73,9 +88,9 @@ static bool next_place(struct ph_session *s, const struct ph_err *err)
 	return true;
 }
 
-static struct ph_err *open_place(const struct ph_options *opt, struct ph_session *s)
+static struct ph_err *open_place(const struct ph_run *run, struct ph_session *s)
 {
-	struct ph_err *err = s->layouts.n ? NULL : find_layouts(opt, s);
+	struct ph_err *err = s->layouts.n ? NULL : find_layouts(run, s);
 	if (!err && s->target->mem)
 		err = ph_runtime_choose(s->target, &s->places.items[s->place], &s->layouts, &s->python, &s->notes, &s->rt);
 	return err;
@@ -83,12 +98,12 @@ static struct ph_err *open_place(const struct ph_options *opt, struct ph_session
 
 /* The layouts and, when it is captured, the runtime of the first place from s->place on
  * that has them; else s->place and the error are of the first. */
-static struct ph_err *open_places(const struct ph_options *opt, struct ph_session *s)
+static struct ph_err *open_places(const struct ph_run *run, struct ph_session *s)
 {
 	struct ph_err *first = NULL;
 	const size_t from = s->place;
 	for (;;) {
-		struct ph_err *err = open_place(opt, s);
+		struct ph_err *err = open_place(run, s);
 		if (!err) {
 			ph_err_free(first);
 			return NULL;
@@ -116,7 +131,7 @@ struct ph_err *ph_session_begin(const struct ph_source *source, const struct ph_
 	say_losses(source, s->target, run->messages);
 	ph_messages_phase(run->messages, "reading debug information");
 	err = find_python(source, s);
-	return err ? err : open_places(run->opt, s);
+	return err ? err : open_places(run, s);
 }
 
 /* During a collection objects are on temporary lists; waiting a little mostly
@@ -131,7 +146,7 @@ struct ph_err *ph_session_capture(const struct ph_run *run, struct ph_session *s
 		if (err || ph_interrupted)
 			return err ? err : ph_err_interrupted();
 		ph_messages_phase(run->messages, "reading the interpreter");
-		err = open_places(run->opt, s);
+		err = open_places(run, s);
 		if (err)
 			return err;
 		if (!s->rt->collecting || s->target->kind != PH_TARGET_PROCESS || i == COLLECTING_TRIES) {

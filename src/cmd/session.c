@@ -76,7 +76,12 @@ static void say_differences(const struct ph_run *run, const struct ph_session *s
  * the objects' own code says the same, and nothing has more references than are counted. */
 static struct ph_err *prove_layout(const struct ph_session *s)
 {
-	uint64_t torn = s->notes.kind[PH_NOTE_NEGATIVE_EXCESS].count;
+	static const enum ph_note_kind wrong[] = { PH_NOTE_NEGATIVE_EXCESS, PH_NOTE_BAD_OBJECT, PH_NOTE_BAD_REFERENCE,
+						   PH_NOTE_BAD_SIZE, PH_NOTE_BAD_TYPE };
+	/* what is not there cannot be read with any layout */
+	bool whole = !s->notes.kind[PH_NOTE_MISSING_PAGES].count && !s->notes.kind[PH_NOTE_TRUNCATED_CORE].count &&
+		     !s->notes.kind[PH_NOTE_MISSING_FILE].count;
+	uint64_t torn = 0;
 	const char *origin = s->layout->origin;
 	struct ph_err *err = NULL;
 	if (s->layout->own)
@@ -87,9 +92,11 @@ static struct ph_err *prove_layout(const struct ph_session *s)
 			err = ph_err_new(PH_ERR_LAYOUT, "the layout %s does not fit: the own code of %s tells other %s", origin,
 					 t->name, t->refs_differ ? "references" : "sizes");
 	}
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+		torn += whole || wrong[i] == PH_NOTE_NEGATIVE_EXCESS ? s->notes.kind[wrong[i]].count : 0;
 	if (!err && torn > MAX_TORN + s->graph->n / 10000)
-		err = ph_err_new(PH_ERR_LAYOUT, "the layout %s does not fit: %llu objects have more references than they "
-				 "count", origin, (unsigned long long)torn);
+		err = ph_err_new(PH_ERR_LAYOUT, "the layout %s does not fit: %llu objects cannot be read with it, or have "
+				 "more references than they count", origin, (unsigned long long)torn);
 	return err ? ph_err_hint(err, "install the interpreter's debug information, or name it with --debug-file FILE")
 		   : NULL;
 }

@@ -34,10 +34,10 @@ static struct ph_err *add_file(struct finding *f, const struct ph_layout_file *f
 
 /* ---- debug information ---------------------------------------------------------------- */
 
-static struct ph_err *from_dwarf(struct finding *f)
+static struct ph_err *from_dwarf(struct finding *f, const char *debug_file, const char *source)
 {
 	char root[48];
-	struct ph_debug_search search = { .module = f->module, .debug_file = f->opt->debug_file };
+	struct ph_debug_search search = { .module = f->module, .debug_file = debug_file };
 	if (f->opt->sysroot)
 		search.roots[search.nroots++] = f->opt->sysroot;
 	search.roots[search.nroots++] = "";
@@ -53,10 +53,28 @@ static struct ph_err *from_dwarf(struct finding *f)
 	struct ph_layout *l = ph_layout_assemble(s.a);
 	if (!l)
 		return ph_err_nomem();
-	strcpy(l->source, "dwarf");
+	strcpy(l->source, source);
 	l->origin = s.origin;
 	s.origin = NULL;
 	return add(f, l, true);
+}
+
+/* Nothing found is no error: the others are asked then. *ret_why: owned by the caller. */
+static struct ph_err *from_server(struct finding *f, struct ph_err **ret_why)
+{
+	char *path ph_cleanup_free = NULL;
+	*ret_why = NULL;
+	if (f->opt->no_debuginfod || !ph_debuginfod_wanted() || !*f->build_id)
+		return NULL;
+	if (f->opt->downloading)
+		f->opt->downloading(f->opt->ctx);
+	struct ph_err *err = ph_debuginfod_find(f->build_id, &path);
+	if (!err)
+		err = from_dwarf(f, path, "debuginfod");
+	if (!err || ph_err_code(err) != PH_ERR_LAYOUT)
+		return err;
+	*ret_why = err;
+	return NULL;
 }
 
 /* ---- layout files ----------------------------------------------------------------------- */
@@ -129,7 +147,8 @@ uint32_t ph_layout_nearest(const struct ph_target *target, const struct ph_pytho
 
 /* ---- nothing found ----------------------------------------------------------------------- */
 
-static struct ph_err *nothing(const struct finding *f, struct ph_err *dwarf)
+/* Takes over why there is no debug information, and why no server had any (may be NULL). */
+static struct ph_err *nothing(const struct finding *f, struct ph_err *dwarf, struct ph_err *server)
 {
 	char version[32] = "3.10 or before", near[32], advice[160] = "";
 	uint32_t v = nearest(f);
@@ -140,11 +159,13 @@ static struct ph_err *nothing(const struct finding *f, struct ph_err *dwarf)
 		snprintf(advice, sizeof advice, "; or --layout %s, of the nearest version there is one of, which is "
 			 "checked against the target before use", near);
 	}
-	struct ph_err *err = ph_err_new(PH_ERR_LAYOUT, "%s; and pyheap has no layout of Python %s%s", ph_err_message(dwarf),
-					version, f->python->debug > 0 ? " (debug build)" : "");
+	struct ph_err *err = ph_err_new(PH_ERR_LAYOUT, "%s; %s%spyheap has no layout of Python %s%s", ph_err_message(dwarf),
+					server ? ph_err_message(server) : "and", server ? "; and " : " ", version,
+					f->python->debug > 0 ? " (debug build)" : "");
 	ph_err_hint(err, "%s, or with --layout FILE the file that `pyheap layout -o FILE` writes where that is "
 		    "installed%s", ph_err_hint_text(dwarf), advice);
 	ph_err_free(dwarf);
+	ph_err_free(server);
 	return err;
 }
 
@@ -186,12 +207,6 @@ static struct ph_err *named_version(struct finding *f, uint32_t named)
 	return err;
 }
 
-static struct ph_err *find_files(struct finding *f)
-{
-	struct ph_err *err = of_build_id(f);
-	return err || f->ret->n ? err : of_version(f, f->python->hexversion);
-}
-
 static struct ph_err *find_named(struct finding *f)
 {
 	const char *name = f->opt->layout;
@@ -201,10 +216,28 @@ static struct ph_err *find_named(struct finding *f)
 		return named_version(f, version);
 	if (strcmp(name, "shipped"))
 		return named_file(f);
-	err = find_files(f);
+	err = of_build_id(f);
+	if (!err && !f->ret->n)
+		err = of_version(f, f->python->hexversion);
 	if (!err && !f->ret->n)
 		err = nothing(f, ph_err_hint(ph_err_new(PH_ERR_LAYOUT, "debug information is not asked (--layout shipped)"),
-					     "leave --layout out"));
+					     "leave --layout out"), NULL);
+	return err;
+}
+
+/* The ways that are left without local debug information; takes over why there is none. */
+static struct ph_err *find_without(struct finding *f, struct ph_err *dwarf)
+{
+	struct ph_err *server = NULL;
+	struct ph_err *err = of_build_id(f);
+	if (!err && !f->ret->n)
+		err = from_server(f, &server);
+	if (!err && !f->ret->n)
+		err = of_version(f, f->python->hexversion);
+	if (!err && !f->ret->n)
+		return nothing(f, dwarf, server);
+	ph_err_free(dwarf);
+	ph_err_free(server);
 	return err;
 }
 
@@ -217,15 +250,10 @@ static struct ph_err *find(struct finding *f)
 		return err;
 	if (f->opt->layout)
 		return find_named(f);
-	err = from_dwarf(f);
+	err = from_dwarf(f, f->opt->debug_file, "dwarf");
 	if (!err || ph_err_code(err) != PH_ERR_LAYOUT || f->opt->debug_file)
 		return err;
-	struct ph_err *dwarf = err;
-	err = find_files(f);
-	if (!err && !f->ret->n)
-		return nothing(f, dwarf);
-	ph_err_free(dwarf);
-	return err;
+	return find_without(f, err);
 }
 
 /* ---- entry points ------------------------------------------------------------------------------ */
@@ -261,7 +289,7 @@ struct ph_err *ph_layout_open(const struct ph_target *target, const struct ph_mo
 	struct finding f = { .target = target, .module = module, .opt = opt, .ret = &found };
 	struct ph_err *err = begin(&f);
 	if (!err)
-		err = from_dwarf(&f);
+		err = from_dwarf(&f, f.opt->debug_file, "dwarf");
 	*ret = err ? NULL : found.items[0];
 	ph_vec_free(&found);
 	return err;

@@ -99,6 +99,10 @@ void ph_debug_free(struct ph_debug *debug);
 /* Lower-case hex into ret[2n + 1]. */
 void ph_hex(const uint8_t *bytes, size_t n, char *ret);
 
+/* Downloads the debug information of a build-id (hex): the file's path, owned by the caller.
+ * Error 5: there is none, no server answers, or no client is installed. */
+struct ph_err *ph_debuginfod_find(const char *build_id, char **ret);
+
 /* ---- DWARF (dwarf.c; members and types: die.c) --------------------------- */
 
 /* Fills answers[n] (absent where there is no such member) in one pass. Rows with

@@ -189,8 +189,10 @@ static const struct { const char *symbol, *type, *name; enum ph_field f; } decla
 	MEMBER("PyType_Type", "type", "__dictoffset__", PyType_tp_dictoffset),
 };
 
-/* The offset that a type declares for an attribute; false: it does not, or it cannot be read. */
-static bool declared_offset(const struct checking *c, ph_addr type, const char *attribute, uint64_t *ret)
+/* The offset that a type declares for an attribute; false: it does not, or it cannot be read.
+ * *readable grows by the names that were read. */
+static bool declared_offset(const struct checking *c, ph_addr type, const char *attribute, uint64_t *readable,
+			    uint64_t *ret)
 {
 	const struct ph_layout *l = c->layout;
 	ph_addr def = rt_field(c->rt, type, PH_F_PyType_tp_members);
@@ -200,6 +202,7 @@ static bool declared_offset(const struct checking *c, ph_addr type, const char *
 		ph_addr at = rt_field(c->rt, def, PH_F_PyMemberDef_name);
 		if (!at || !ph_mem_str(c->rt->mem, at, name, sizeof name))
 			return false;
+		++*readable;
 		if (!strcmp(name, attribute))
 			return ph_mem_u64(c->rt->mem, def + ph_layout_off(l, PH_F_PyMemberDef_offset), ret);
 	}
@@ -208,11 +211,11 @@ static bool declared_offset(const struct checking *c, ph_addr type, const char *
 
 static enum ph_verdict members_agree(struct checking *c)
 {
-	uint32_t good = 0;
-	uint64_t is;
+	uint64_t is, good = 0, readable = 0;
 	for (size_t i = 0; i < sizeof declared / sizeof *declared; i++) {
 		if (!ph_layout_has(c->layout, declared[i].f) || !ph_layout_has(c->layout, PH_F_PyMemberDef_name) ||
-		    !declared_offset(c, static_type(c, declared[i].symbol, declared[i].type), declared[i].name, &is))
+		    !declared_offset(c, static_type(c, declared[i].symbol, declared[i].type), declared[i].name,
+				     &readable, &is))
 			continue;
 		if (is != ph_layout_off(c->layout, declared[i].f))
 			return rt_check_no(c, "%s.%s is at %llu, not %u", declared[i].type, declared[i].name,
@@ -232,8 +235,11 @@ static enum ph_verdict threads_agree(struct checking *c)
 	for (size_t i = 0; i < rt->ninterps; i++) {
 		ph_addr interp = rt->interps[i].address, thread = rt_field(rt, interp, PH_F_PyInterp_threads);
 		for (int n = 0; thread && n < MAX_THREADS; n++, thread = rt_field(rt, thread, PH_F_PyThread_next)) {
-			if (!ph_mem_at(rt->mem, thread, 16))
-				break;
+			if (!ph_mem_at(rt->mem, thread, 16)) {
+				if (rt->target->kind == PH_TARGET_CORE && thread >> 12)
+					break;
+				return rt_check_no(c, "a thread state cannot be read");
+			}
 			if (rt_field(rt, thread, PH_F_PyThread_interp) != interp)
 				return rt_check_no(c, "a thread state does not refer to its interpreter");
 			good++;

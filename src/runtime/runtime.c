@@ -108,8 +108,8 @@ static struct ph_err *types_find(struct ph_runtime *rt, struct ph_notes *notes)
 	if (rt->module && !rt->module->open_path)
 		return ph_err_hint(err, "%s was not found, and what is only in there is missing: --exe FILE or "
 				   "--sysroot DIR say where it is", rt->module->path);
-	return ph_err_hint(err, "the process may still be starting; otherwise the debug information does not "
-			   "belong to this interpreter");
+	return ph_err_hint(err, "the process may still be starting; otherwise the layout does not belong to "
+			   "this interpreter");
 }
 
 struct ph_err *ph_runtime_open(const struct ph_target *target, const struct ph_runtime_place *place,

@@ -8,6 +8,7 @@
 #include "target_priv.h"
 
 #define MAX_FILES 1024
+#define SPACING (1ull << 36) /* as if they were loaded this far apart */
 
 /* Adds the ELF file at path, if it is one. */
 static struct ph_err *add_file(struct ph_target *target, const char *path, bool *ret_added)
@@ -20,8 +21,11 @@ static struct ph_err *add_file(struct ph_target *target, const char *path, bool 
 		return err;
 	ph_elf_build_id(m.elf, m.build_id, &m.build_id_len);
 	ph_elf_span(m.elf, &span, &end);
-	m.start = span;
-	m.end = end;
+	if (end >= SPACING)
+		end = SPACING - 1;
+	m.bias = target->nmodules * SPACING;
+	m.start = span + m.bias;
+	m.end = end + m.bias;
 	m.path = strdup(path);
 	m.open_path = realpath(path, NULL);
 	modules = reallocarray(target->modules, target->nmodules + 1, sizeof m);

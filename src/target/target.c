@@ -117,8 +117,9 @@ bool ph_target_peek(const struct ph_target *target, ph_addr addr, void *buf, siz
 {
 	const struct ph_module *m = ph_target_module_at(target, addr);
 	const void *p = target->mem ? ph_mem_at(target->mem, addr, n) : NULL;
-	if (!target->mem && (target->kind == PH_TARGET_PROCESS ? ph_process_peek(target, addr, buf, n)
-								: ph_core_peek(target, addr, buf, n)))
+	if (!target->mem && target->kind == PH_TARGET_PROCESS && ph_process_peek(target, addr, buf, n))
+		return true;
+	if (!target->mem && target->kind == PH_TARGET_CORE && ph_core_peek(target, addr, buf, n))
 		return true;
 	if (!p && !target->mem && m)
 		p = ph_module_bytes(m, addr, n);
