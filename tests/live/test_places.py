@@ -204,6 +204,12 @@ def check_stripped(python, folder, script):
             with Program(path, script, python.env) as program:
                 r = pyheap("top", program.pid)
                 check(f"{kind}, {name}: is not found, which is said", r.returncode == 3 and "symbols" in r.stderr, r)
+    alone = python.link(os.path.join(folder, "alone"), "-static", pie=False)
+    where = ["--debug-file", alone] if python.shared else []
+    normal = run(f"{python.name} without any library", alone)
+    if python.version >= (3, 10) or where:
+        name = f"{python.name} without any library or symbol"
+        as_normal(name, run(name, strip(alone, alone + "-none", "-s"), *where), normal)
 
 
 def check_shared(python, folder, script, normal):
