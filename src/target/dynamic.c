@@ -6,22 +6,23 @@
 #define MAX_ENTRIES 1024         /* of PT_DYNAMIC; real ones have thirty */
 #define MAX_RELOCATIONS 10000000 /* looked through for those that copy */
 
-/* The value of an entry; 0 = there is none. */
+/* The value of an entry; 0 = there is none. A loader takes the first PT_DYNAMIC, too. */
 static uint64_t entry(const struct ph_elf *elf, int64_t tag)
 {
-	for (size_t i = 0; i < elf->segments.n; i++) {
-		const Elf64_Phdr *ph = &elf->segments.items[i];
-		const uint8_t *p = ph->p_type == PT_DYNAMIC ? ph_elf_bytes_at(elf, ph->p_vaddr, ph->p_filesz) : NULL;
-		if (!p)
-			continue;
-		for (uint64_t k = 0; k < MAX_ENTRIES && (k + 1) * sizeof(Elf64_Dyn) <= ph->p_filesz; k++) {
-			Elf64_Dyn dyn;
-			memcpy(&dyn, p + k * sizeof dyn, sizeof dyn);
-			if (dyn.d_tag == tag)
-				return dyn.d_un.d_val;
-			if (dyn.d_tag == DT_NULL)
-				break;
-		}
+	size_t i = 0;
+	while (i < elf->segments.n && elf->segments.items[i].p_type != PT_DYNAMIC)
+		i++;
+	if (i == elf->segments.n)
+		return 0;
+	const Elf64_Phdr *ph = &elf->segments.items[i];
+	const uint8_t *p = ph_elf_bytes_at(elf, ph->p_vaddr, ph->p_filesz);
+	for (uint64_t k = 0; p && k < MAX_ENTRIES && (k + 1) * sizeof(Elf64_Dyn) <= ph->p_filesz; k++) {
+		Elf64_Dyn dyn;
+		memcpy(&dyn, p + k * sizeof dyn, sizeof dyn);
+		if (dyn.d_tag == tag)
+			return dyn.d_un.d_val;
+		if (dyn.d_tag == DT_NULL)
+			break;
 	}
 	return 0;
 }

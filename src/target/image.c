@@ -43,7 +43,7 @@ static void fill(struct ph_elf *elf, const struct ph_module_source *source)
 struct ph_elf *ph_elf_from_memory(const struct ph_elf *head, uint64_t bias,
 				  const struct ph_module_source *source, uint64_t *budget)
 {
-	struct ph_elf *elf = calloc(1, sizeof *elf);
+	struct ph_elf *elf = *budget ? calloc(1, sizeof *elf) : NULL;
 	if (!elf)
 		return NULL;
 	elf->header = head->header;

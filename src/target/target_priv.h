@@ -164,8 +164,8 @@ struct ph_err *ph_modules_build(const struct ph_mappings *maps, const struct ph_
 				struct ph_module **ret, size_t *ret_n);
 void ph_modules_free(struct ph_module *modules, size_t n);
 /* Symbols and data of a module whose file is not there, as its memory has them: what the
- * first page (head) tells of, at most *budget bytes, which get less. NULL when memory is
- * out. image.c */
+ * first page (head) tells of, at most *budget bytes, which get less. NULL when that is
+ * used up, or memory is out. image.c */
 struct ph_elf *ph_elf_from_memory(const struct ph_elf *head, uint64_t bias,
 				  const struct ph_module_source *source, uint64_t *budget);
 
