@@ -245,6 +245,9 @@ static enum ph_verdict threads_agree(struct checking *c)
 			good++;
 		}
 	}
+	/* the main interpreter has at least the main thread's */
+	if (!good && !rt_field(rt, rt->interps[0].address, PH_F_PyInterp_threads))
+		return rt_check_no(c, "the main interpreter has no thread state");
 	return rt_check_yes_if(good);
 }
 

@@ -37,17 +37,13 @@ static struct ph_err *plan(struct ph_target *target)
 static struct ph_err *reopen(struct ph_target *target)
 {
 	struct ph_process *p = target->priv;
-	char path[64];
 	if (ph_process_start_time(target->pid) != p->start_time)
 		return ph_process_ended(target->pid);
-	snprintf(path, sizeof path, "/proc/%d/mem", (int)target->pid);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 && (errno == EACCES || errno == EPERM))
+	int error = ph_reader_open(&p->reader);
+	if (error == EACCES || error == EPERM)
 		return ph_permission_denied("", target->pid, target->pid);
-	if (fd < 0)
+	if (error)
 		return ph_process_ended(target->pid);
-	close(p->reader.mem_fd);
-	p->reader.mem_fd = fd;
 	return NULL;
 }
 

@@ -2,6 +2,8 @@
 /* The bulk copy. Its destination is in huge pages and was touched before the target
  * stands still: page faults cost more than the copying. */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -132,6 +134,46 @@ static int64_t read_pieces(struct ph_reader *r, const struct pieces *p)
 	if (got < 0)
 		return errno == ESRCH ? -1 : 0;
 	return got;
+}
+
+/* Whether process_vm_readv() reads the first mapping that can be read. */
+static bool may_vm_readv(struct ph_reader *r)
+{
+	struct ph_mappings maps = { 0 };
+	char *text = NULL;
+	size_t len;
+	uint64_t word;
+	bool may = false;
+	struct ph_err *err = ph_maps_text(r->pid, &text, &len);
+	if (!err)
+		err = ph_maps_parse(text, &maps);
+	for (size_t i = 0; !err && i < maps.n; i++) {
+		if (!maps.items[i].readable)
+			continue;
+		may = ph_reader_read(r, maps.items[i].start, &word, sizeof word) == sizeof word;
+		break;
+	}
+	ph_err_free(err);
+	ph_mappings_deinit(&maps);
+	free(text);
+	return may;
+}
+
+int ph_reader_open(struct ph_reader *r)
+{
+	char path[64];
+	snprintf(path, sizeof path, "/proc/%d/mem", (int)r->pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int error = fd < 0 ? errno : 0;
+	/* CAP_SYS_PTRACE opens no file that belongs to somebody else; reading it allows */
+	if ((error == EACCES || error == EPERM) && may_vm_readv(r))
+		error = 0;
+	if (error)
+		return error;
+	if (r->mem_fd >= 0)
+		close(r->mem_fd);
+	r->mem_fd = fd;
+	return 0;
 }
 
 int64_t ph_reader_read(struct ph_reader *r, ph_addr addr, void *buf, size_t n)

@@ -1,24 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What `doctor` asks about a target: permissions, namespaces, memory; what is missing. */
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/nsfs.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "process_priv.h"
 
-#define MAX_NESTED 32  /* user namespaces: the kernel's own limit */
 #define MAX_LISTED 20  /* files */
 
 /* ---- namespaces ------------------------------------------------------------------------ */
-
-static bool same_file(const struct stat *a, const struct stat *b)
-{
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
-}
 
 /* −1: not to be told. */
 static int same_namespace(pid_t pid, const char *name)
@@ -31,31 +22,7 @@ static int same_namespace(pid_t pid, const char *name)
 	snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)pid, name);
 	if (stat(path, &other))
 		return -1;
-	return same_file(&own, &other);
-}
-
-/* Whether the process's user namespace is ours or lies below it: capabilities that we have
- * count there, too. −1: not to be told. */
-static int in_our_user_namespace(pid_t pid)
-{
-	struct stat own, other;
-	char path[64];
-	int ret = -1;
-	snprintf(path, sizeof path, "/proc/%d/ns/user", (int)pid);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	for (int i = 0; fd >= 0 && i < MAX_NESTED && ret < 0; i++) {
-		if (!stat("/proc/self/ns/user", &own) && !fstat(fd, &other) && same_file(&own, &other))
-			ret = 1;
-		int parent = ret < 0 ? ioctl(fd, NS_GET_PARENT) : -1;
-		/* EPERM: it is above ours, or beside it */
-		if (ret < 0 && parent < 0)
-			ret = errno == EPERM ? 0 : -1;
-		close(fd);
-		fd = parent;
-	}
-	if (fd >= 0)
-		close(fd);
-	return ret;
+	return own.st_dev == other.st_dev && own.st_ino == other.st_ino;
 }
 
 static void examine_namespaces(pid_t pid, struct ph_findings *ret)
@@ -67,12 +34,7 @@ static void examine_namespaces(pid_t pid, struct ph_findings *ret)
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
 		if (same_namespace(pid, kinds[i].name) == 0)
 			ph_find(ret, PH_HEALTH_INFO, "namespaces", "it is in %s", kinds[i].text);
-	if (same_namespace(pid, "user") != 0)
-		return;
-	if (in_our_user_namespace(pid) == 0)
-		ph_find(ret, PH_HEALTH_WARNING, "namespaces", "its user namespace is not below pyheap's: capabilities that "
-			"pyheap has do not count there");
-	else
+	if (same_namespace(pid, "user") == 0 && ph_capabilities_count("", pid))
 		ph_find(ret, PH_HEALTH_INFO, "namespaces", "it is in another user namespace, in which pyheap's capabilities "
 			"count, too");
 }
@@ -81,10 +43,11 @@ static void examine_namespaces(pid_t pid, struct ph_findings *ret)
 
 static bool can_read(pid_t pid)
 {
-	char path[64];
-	snprintf(path, sizeof path, "/proc/%d/mem", (int)pid);
-	int fd ph_cleanup_close = open(path, O_RDONLY | O_CLOEXEC);
-	return fd >= 0;
+	struct ph_reader reader = { .pid = pid, .mem_fd = -1 };
+	bool can = !ph_reader_open(&reader);
+	if (reader.mem_fd >= 0)
+		close(reader.mem_fd);
+	return can;
 }
 
 static bool is_container(void)
@@ -158,7 +121,8 @@ static void examine_memory(pid_t pid, const char *self, struct ph_findings *ret)
 		ph_advise_command(ret, false, "ulimit -v unlimited");
 	else if (strstr(limit, "ulimit -d"))
 		ph_advise_command(ret, false, "ulimit -d unlimited");
-	ph_advise_command(ret, false, "%s top --low-memory %d", self, (int)pid);
+	if (ph_budget_needed(copy, true, room.kills_all) <= room.bytes)
+		ph_advise_command(ret, false, "%s top --low-memory %d", self, (int)pid);
 	ph_advise_command(ret, false, "gcore -o core %d", (int)pid);
 }
 

@@ -2,20 +2,25 @@
 /* Why the kernel does not let us read a process: the rules of ptrace(2), "Ptrace
  * access mode checking", in the kernel's order, asked one by one. The kernel itself
  * says EPERM to all of them. */
+#include <fcntl.h>
+#include <linux/nsfs.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "process_priv.h"
 
 #define SMALL_FILE (1u << 20)
 #define CAP_SYS_PTRACE_BIT 19
+#define MAX_NESTED 32 /* user namespaces: the kernel's own limit */
 
 struct question {
 	const char *root;
 	pid_t pid, tid;
 	char *status, *own;    /* /proc/PID/status, /proc/self/status */
 	uint64_t uid, own_uid;  /* real ones, by which ptrace goes */
-	bool may_ptrace;       /* we have CAP_SYS_PTRACE */
+	bool may_ptrace;       /* we have CAP_SYS_PTRACE, and it counts there */
+	bool outside;          /* it is not below our user namespace */
 };
 
 static char *file(const char *root, const char *path)
@@ -126,6 +131,14 @@ static struct ph_err *sandboxed(const struct question *q)
 			   "--security-opt seccomp=unconfined");
 }
 
+static struct ph_err *other_namespace(const struct question *q)
+{
+	if (!q->outside)
+		return NULL;
+	return ph_err_hint(ph_err_new(PH_ERR_PERMISSION, "process %d is outside of the user namespace that pyheap is in",
+				      (int)q->pid), "run pyheap outside of it: on the host, as root");
+}
+
 static struct ph_err *something_else(const struct question *q)
 {
 	struct ph_err *err = ph_err_new(PH_ERR_PERMISSION, "the system does not allow pyheap to read process %d",
@@ -136,6 +149,41 @@ static struct ph_err *something_else(const struct question *q)
 	return ph_err_hint(err, "run pyheap as root on the host: sudo pyheap …; in a container it needs "
 			   "CAP_SYS_PTRACE (docker run --cap-add SYS_PTRACE)");
 }
+
+/* ---- user namespaces ----------------------------------------------------------------- */
+
+/* The first one maps all IDs to themselves. */
+static bool in_first_user_namespace(const char *root)
+{
+	unsigned long inside, outside, n;
+	char *map ph_cleanup_free = file(root, "/proc/self/uid_map");
+	return !map || sscanf(map, "%lu %lu %lu", &inside, &outside, &n) != 3 || n == UINT32_MAX;
+}
+
+/* Whether fd, which is closed, is our user namespace or lies below it. */
+static bool leads_to_ours(int fd)
+{
+	struct stat own, other;
+	bool ours = false;
+	for (int i = 0; fd >= 0 && i < MAX_NESTED && !ours; i++) {
+		ours = !stat("/proc/self/ns/user", &own) && !fstat(fd, &other) && own.st_dev == other.st_dev &&
+		       own.st_ino == other.st_ino;
+		int parent = ours ? -1 : ioctl(fd, NS_GET_PARENT); /* none above the first; ours' own is not told */
+		close(fd);
+		fd = parent;
+	}
+	if (fd >= 0)
+		close(fd);
+	return ours;
+}
+
+bool ph_capabilities_count(const char *root, pid_t pid)
+{
+	char *path ph_cleanup_free = ph_asprintf("%s/proc/%d/ns/user", root, (int)pid);
+	return in_first_user_namespace(root) || (path && leads_to_ours(open(path, O_RDONLY | O_CLOEXEC)));
+}
+
+/* ---- all rules ------------------------------------------------------------------------ */
 
 /* The rules, and what there is to say where one of them is no obstacle: without and with
  * CAP_SYS_PTRACE. */
@@ -149,6 +197,7 @@ static const struct rule {
 	{ "capabilities", "it has none that pyheap lacks", "CAP_SYS_PTRACE stands above others", more_capable },
 	{ "yama", "kernel.yama.ptrace_scope is 0, or there is no yama", "kernel.yama.ptrace_scope is below 3", yama },
 	{ "seccomp", "no filter holds pyheap", "no filter holds pyheap", sandboxed },
+	{ "user namespace", "it is pyheap's, or below it", "it is pyheap's, or below it", other_namespace },
 };
 enum { NRULES = sizeof rules / sizeof *rules };
 
@@ -167,7 +216,8 @@ static bool ask(const char *root, pid_t pid, pid_t tid, struct question *q)
 	ph_line_number(q->status, "Uid", 10, &q->uid);
 	ph_line_number(q->own, "Uid", 10, &q->own_uid);
 	ph_line_number(q->own, "CapEff", 16, &caps);
-	q->may_ptrace = caps >> CAP_SYS_PTRACE_BIT & 1;
+	q->outside = !ph_capabilities_count(root, pid);
+	q->may_ptrace = caps >> CAP_SYS_PTRACE_BIT & 1 && !q->outside;
 	return true;
 }
 
@@ -200,12 +250,13 @@ bool ph_permission_examine(const char *root, pid_t pid, bool readable, struct ph
 			(unsigned)q.own_uid, q.may_ptrace ? "" : "out", (unsigned)q.uid);
 	for (size_t i = 0; q.status && q.own && i < NRULES; i++) {
 		struct ph_err *err = rules[i].fn(&q);
-		if (err)
-			/* the kernel has the last word: there are other ways to be allowed */
-			ph_find(ret, readable ? PH_HEALTH_WARNING : PH_HEALTH_PROBLEM, rules[i].area, "%s", ph_err_message(err));
+		if (err && readable) /* the kernel has the last word */
+			ph_find(ret, PH_HEALTH_INFO, rules[i].area, "%s: but it can be read all the same", ph_err_message(err));
+		else if (err)
+			ph_find(ret, PH_HEALTH_PROBLEM, rules[i].area, "%s", ph_err_message(err));
 		else
 			ph_find(ret, PH_HEALTH_OK, rules[i].area, "%s", q.may_ptrace ? rules[i].above : rules[i].fine);
-		if (err && rules[i].fn == traced)
+		if (err && rules[i].fn == traced) /* its memory can be read, but it cannot be stopped */
 			ph_advise_command(ret, true, "kill %d", (int)ph_permission_tracer(root, pid, pid));
 		if (err && rules[i].fn == yama && !strstr(ph_err_message(err), "is 3"))
 			ph_advise_command(ret, true, "sysctl kernel.yama.ptrace_scope=0");

@@ -130,12 +130,11 @@ static struct ph_err *check_alive(struct ph_target *target)
 static struct ph_err *check_access(struct ph_target *target)
 {
 	struct ph_process *p = target->priv;
-	char path[64];
-	snprintf(path, sizeof path, "/proc/%d/mem", (int)target->pid);
-	p->reader.mem_fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (p->reader.mem_fd < 0 && (errno == EACCES || errno == EPERM))
+	p->reader.pid = target->pid;
+	int error = ph_reader_open(&p->reader);
+	if (error == EACCES || error == EPERM)
 		return ph_permission_denied("", target->pid, target->pid);
-	if (p->reader.mem_fd < 0)
+	if (error)
 		return no_process(target);
 	if (!p->no_pause && ph_permission_tracer("", target->pid, target->pid))
 		return ph_permission_denied("", target->pid, target->pid);
@@ -372,7 +371,6 @@ struct ph_err *ph_process_open(struct ph_target *target, const struct ph_target_
 		err = steps[i](target);
 	if (err)
 		return err;
-	p->reader.pid = target->pid;
 	p->start_time = ph_process_start_time(target->pid);
 	err = ph_process_look(target, &changed);
 	return err ? err : ph_process_modules(target);

@@ -26,6 +26,9 @@ struct ph_err *ph_permission_denied(const char *root, pid_t pid, pid_t tid);
 /* Each of these rules as a finding; readable: the process can be read all the same. Whether
  * one of them is an obstacle that CAP_SYS_PTRACE would remove. */
 bool ph_permission_examine(const char *root, pid_t pid, bool readable, struct ph_findings *ret);
+/* Whether capabilities that we have count for the process: its user namespace is ours or lies
+ * below it. */
+bool ph_capabilities_count(const char *root, pid_t pid);
 /* The tracer of a thread; 0 = none. */
 pid_t ph_permission_tracer(const char *root, pid_t pid, pid_t tid);
 
@@ -116,6 +119,8 @@ struct ph_reader {
 	int mem_fd;       /* /proc/PID/mem, or −1 */
 	bool no_vm_readv; /* process_vm_readv is forbidden here: mem_fd it is */
 };
+/* Opens the memory of r->pid (again): 0, or the errno of ptrace's refusal or of its end. */
+int ph_reader_open(struct ph_reader *r);
 /* Returns the leading bytes that could be read; −1 when the process has ended. */
 int64_t ph_reader_read(struct ph_reader *reader, ph_addr addr, void *buf, size_t n);
 
