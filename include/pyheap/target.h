@@ -11,6 +11,7 @@
 struct ph_target_options {
 	const char *exe;          /* --exe FILE: the main program of a core, or NULL */
 	const char *sysroot;      /* --sysroot DIR: look up the target's files below it, or NULL */
+	const char *lib_search_path; /* --lib-search-path DIR:DIR: a core's files by their names, or NULL */
 	const char *debug_file;   /* --debug-file FILE: has the symbols of the module of its build-id, or NULL */
 	double stop_timeout_s;    /* --stop-timeout, 0 = 2 s */
 	bool no_pause;            /* --pause none: copy without stopping */

@@ -30,7 +30,7 @@ enum ph_option_id {
 	 PH_TAKES(BYTES) | PH_TAKES(NO_HEADER) | PH_TAKES(QUIET) | PH_TAKES(STRICT))
 /* … and those that read a target. */
 #define PH_TAKES_TARGET \
-	(PH_TAKES(EXE) | PH_TAKES(SYSROOT) | PH_TAKES(DEBUG_FILE) | PH_TAKES(LAYOUT) | PH_TAKES(DEBUGINFOD) | \
+	(PH_TAKES(EXE) | PH_TAKES(SYSROOT) | PH_TAKES(LIB_SEARCH_PATH) | PH_TAKES(DEBUG_FILE) | PH_TAKES(LAYOUT) | PH_TAKES(DEBUGINFOD) | \
 	 PH_TAKES(PAUSE) | \
 	 PH_TAKES(LOW_MEMORY) | PH_TAKES(STOP_TIMEOUT) | PH_TAKES(EXEC) | PH_TAKES(NO_EXEC) | PH_TAKES(VERIFY) | \
 	 PH_TAKES(PROGRESS) | PH_TAKES(VERBOSE))
@@ -63,7 +63,7 @@ struct ph_options {
 	struct ph_opt_number stop_timeout, max_growth;
 	struct ph_opt_maxima max_count;
 	struct ph_opt_list through, avoid;
-	const char *sort, *format, *output, *exe, *sysroot, *debug_file, *layout, *debuginfod, *pause, *color, *progress;
+	const char *sort, *format, *output, *exe, *sysroot, *lib_search_path, *debug_file, *layout, *debuginfod, *pause, *color, *progress;
 	const char *type, *generation, *by;
 	bool no_retained, json, force, low_memory, strict, values, quiet, verbose, bytes, no_header;
 	bool all, refs, roots, exec, no_exec, verify, compress, help;

@@ -119,7 +119,7 @@ const struct ph_cmd ph_cmd_layout = {
 		"and /etc/pyheap/layouts whose names end in .layout are found without being named.\n"
 		"BINARY is the program or libpython of an interpreter that does not run.\n",
 	.takes = PH_TAKES_ALWAYS | PH_TAKES(FORMAT) | PH_TAKES(JSON) | PH_TAKES(OUTPUT) | PH_TAKES(FORCE) | PH_TAKES(EXE) |
-		 PH_TAKES(SYSROOT) | PH_TAKES(DEBUG_FILE) | PH_TAKES(LAYOUT) | PH_TAKES(DEBUGINFOD) | PH_TAKES(PAUSE) | PH_TAKES(LOW_MEMORY) |
+		 PH_TAKES(SYSROOT) | PH_TAKES(LIB_SEARCH_PATH) | PH_TAKES(DEBUG_FILE) | PH_TAKES(LAYOUT) | PH_TAKES(DEBUGINFOD) | PH_TAKES(PAUSE) | PH_TAKES(LOW_MEMORY) |
 		 PH_TAKES(STOP_TIMEOUT) | PH_TAKES(PROGRESS) | PH_TAKES(QUIET) | PH_TAKES(VERBOSE),
 	.min_args = 1,
 	.max_args = 1,

@@ -13,6 +13,7 @@ static struct ph_err *open_target(const struct ph_source *source, const struct p
 	struct ph_target_options options = {
 		.exe = opt->exe,
 		.sysroot = opt->sysroot,
+		.lib_search_path = opt->lib_search_path,
 		.debug_file = opt->debug_file,
 		.stop_timeout_s = opt->stop_timeout.x,
 		.no_pause = opt->pause && !strcmp(opt->pause, "none"),
@@ -33,6 +34,10 @@ static void say_losses(const struct ph_source *source, const struct ph_target *t
 	if (n)
 		ph_messages_say(messages, "%s: the core is cut off: %s of memory are missing", source->name,
 				ph_text_size(lost, n, false, false));
+	if (t->unproven_files)
+		ph_messages_say(messages, "%s: files left out: %u, since the core holds nothing that tells them from others "
+				"(%s); --sysroot / takes them all the same", source->name, t->unproven_files,
+				t->lost_bytes ? "it is cut off" : "see coredump_filter in core(5)");
 }
 
 static struct ph_err *find_python(const struct ph_source *source, struct ph_session *s)

@@ -322,7 +322,8 @@ struct ph_err *ph_layout_file_open(const struct ph_layout_file *f, struct ph_lay
 		return ph_err_nomem();
 	}
 	l->nversions = f->versions.n;
-	memcpy(l->versions, f->versions.items, f->versions.n * sizeof *l->versions);
+	for (size_t i = 0; i < l->nversions; i++)
+		l->versions[i] = f->versions.items[i];
 	*ret = l;
 	return NULL;
 }

@@ -284,7 +284,8 @@ static struct ph_err *keep_options(struct ph_core *core, const struct ph_target_
 {
 	core->exe = opt->exe ? strdup(opt->exe) : NULL;
 	core->sysroot = opt->sysroot ? strdup(opt->sysroot) : NULL;
-	if ((opt->exe && !core->exe) || (opt->sysroot && !core->sysroot))
+	core->lib_path = opt->lib_search_path ? strdup(opt->lib_search_path) : NULL;
+	if ((opt->exe && !core->exe) || (opt->sysroot && !core->sysroot) || (opt->lib_search_path && !core->lib_path))
 		return ph_err_nomem();
 	return NULL;
 }
@@ -363,6 +364,7 @@ void ph_core_close(struct ph_target *target)
 	ph_vec_free(&core->threads);
 	free(core->exe);
 	free(core->sysroot);
+	free(core->lib_path);
 	free(core);
 	target->priv = NULL;
 }

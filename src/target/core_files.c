@@ -202,6 +202,26 @@ static int try_sysroot(const struct ph_core *core, const struct wanted *w, char 
 	return path ? try_file(w, path, true, ret_path) : -1;
 }
 
+char *ph_core_library_path(const struct ph_core *core, const char *name, size_t i)
+{
+	const char *dir = core->lib_path;
+	for (; dir && i; i--)
+		dir = strchr(dir, ':') ? strchr(dir, ':') + 1 : NULL;
+	return dir ? ph_asprintf("%.*s/%s", (int)strcspn(dir, ":"), dir, base_name(name)) : NULL;
+}
+
+static int try_library(const struct ph_core *core, const struct wanted *w, char **ret_path)
+{
+	int fd = -1;
+	for (size_t i = 0; fd < 0; i++) {
+		char *path ph_cleanup_free = ph_core_library_path(core, w->maps->path, i);
+		if (!path)
+			break;
+		fd = try_file(w, path, true, ret_path);
+	}
+	return fd;
+}
+
 /* Data files (locale archives, caches) are not missed. */
 static bool is_missed(const struct wanted *w)
 {
@@ -223,6 +243,8 @@ static int open_file(void *ctx, const struct ph_mapping *map, char **ret_path)
 	int fd = try_exe(f->core, &w, ret_path);
 	if (fd < 0)
 		fd = try_sysroot(f->core, &w, ret_path);
+	if (fd < 0)
+		fd = try_library(f->core, &w, ret_path);
 	if (fd < 0)
 		fd = try_file(&w, map->path, false, ret_path);
 	if (fd < 0 && is_missed(&w)) {

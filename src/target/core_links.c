@@ -104,6 +104,12 @@ static struct ph_err *try_path(struct links *l, struct object *o, struct ph_elf 
 		char *path ph_cleanup_free = ph_core_sysroot_path(l->core, o->name);
 		err = path ? try_elf(l, o, open_elf(path), true, true, ret) : ph_err_nomem();
 	}
+	for (size_t i = 0; !err && !*ret && *o->name; i++) {
+		char *path ph_cleanup_free = ph_core_library_path(l->core, o->name, i);
+		if (!path)
+			break;
+		err = try_elf(l, o, open_elf(path), true, true, ret);
+	}
 	if (!err && !*ret && *o->name)
 		err = try_elf(l, o, open_elf(o->name), true, false, ret);
 	return err;

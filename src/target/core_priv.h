@@ -20,7 +20,7 @@ struct ph_core {
 	int fd;
 	const uint8_t *bytes; /* the whole file, mapped */
 	uint64_t size, mapped;
-	char *exe, *sysroot;  /* of the options, or NULL */
+	char *exe, *sysroot, *lib_path; /* of the options, or NULL */
 	bool exe_used;
 	unsigned unproven_files;
 
@@ -52,6 +52,9 @@ struct ph_err *ph_core_links(struct ph_core *core, const struct ph_target *targe
 /* core_files.c: the path of a file below --sysroot, which is what the target says when it has run
  * from there; owned by the caller, NULL = no memory. */
 char *ph_core_sysroot_path(const struct ph_core *core, const char *name);
+/* The file of that name in the i-th folder of --lib-search-path, owned by the caller; NULL
+ * when there are no more. */
+char *ph_core_library_path(const struct ph_core *core, const char *name, size_t i);
 /* Whether elf is the file that has these mappings (all of one path), as far as the
  * core can tell; vouched: the user says so. Sets *unproven when it can tell nothing. */
 bool ph_core_is_file(const struct ph_core *core, const struct ph_mappings *maps, const struct ph_elf *elf,

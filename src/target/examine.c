@@ -149,8 +149,8 @@ void ph_target_completeness(const struct ph_target *target, const struct ph_note
 		char *id ph_cleanup_free = ph_module_build_id(m);
 		ph_find(ret, PH_HEALTH_WARNING, "files", "%s (build-id %s) was not found", *m->path ? m->path : "a file",
 			id ? id : "not in the core");
-		ph_advise(ret, "give the folder of a file system that has it with --sysroot DIR%s",
-			  id ? "" : ", or the program with --exe FILE");
+		ph_advise(ret, "where it is say --sysroot DIR (a whole file system) or --lib-search-path DIR%s",
+			  id ? "" : ", or --exe FILE of the program");
 	}
 	if (missing > MAX_LISTED)
 		ph_find(ret, PH_HEALTH_WARNING, "files", "and %zu more were not found", missing - MAX_LISTED);
@@ -160,7 +160,10 @@ void ph_target_completeness(const struct ph_target *target, const struct ph_note
 	for (int i = 0; i < PH_NOTE_KINDS; i++)
 		if (notes->kind[i].count && i != PH_NOTE_MISSING_FILE)
 			ph_find(ret, ph_note_incomplete((enum ph_note_kind)i) ? PH_HEALTH_WARNING : PH_HEALTH_INFO, "completeness",
-				"%" PRIu64 " %s", notes->kind[i].count, ph_note_text((enum ph_note_kind)i));
-	if (notes->kind[PH_NOTE_TRUNCATED_CORE].count)
+				"%" PRIu64 ": %s", notes->kind[i].count, ph_note_text((enum ph_note_kind)i));
+	if (target->lost_bytes)
+		ph_find(ret, PH_HEALTH_WARNING, "completeness", "%" PRIu64 " KiB that were dumped are missing: the core is cut off",
+			target->lost_bytes >> 10);
+	if (target->lost_bytes || notes->kind[PH_NOTE_TRUNCATED_CORE].count)
 		ph_advise(ret, "for the next one: ulimit -c unlimited, and look for free disk space");
 }

@@ -632,7 +632,8 @@ def make_capture():
         sanitize = ["-fsanitize=address,undefined"] if b"__asan_init" in f.read() else []
     os.makedirs(os.path.dirname(CAPTURE), exist_ok=True)
     subprocess.run([os.environ.get("CC", "cc"), "-std=gnu11", "-D_GNU_SOURCE", "-O1", "-g", *sanitize,
-                    "-I" + os.path.join(ROOT, "include"), "-o", CAPTURE, source, library, "-lelf", "-ldw", "-lm"],
+                    "-I" + os.path.join(ROOT, "include"), "-o", CAPTURE, source, library, "-lelf", "-ldw", "-lz",
+                    "-llzma", "-lzstd", "-llz4", "-lm"],
                    check=True)
 
 

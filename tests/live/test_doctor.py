@@ -125,6 +125,10 @@ def traced(folder):
 
 
 def memory(folder):
+    with open(PYHEAP, "rb") as f:
+        if b"__asan_init" in f.read():
+            print("ulimit -v not tried: AddressSanitizer itself needs terabytes of addresses")
+            return
     code = "big = [bytes(1000) + b'x' for _ in range(150000)]\n" + IDLE
     with idle(folder, code=code) as s:
         def small():
@@ -191,6 +195,8 @@ def incomplete_core(folder):
               "--sysroot" in json.dumps(missing[0]["advice"]), findings)
         status, findings = doctor("with --exe", core, "--exe", os.path.join(kept, "python3"))
         check("with --exe it can be read", status == 0, findings)
+        status, findings = doctor("with --lib-search-path", core, "--lib-search-path", f"{folder}/none:{kept}")
+        check("with --lib-search-path it can be read", status == 0, findings)
         cut = os.path.join(folder, "cut")
         shutil.copy(core, cut)
         os.truncate(cut, os.path.getsize(cut) * 9 // 10)
