@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The oracle on every interpreter: the system's, Debian's of other suites as release and
-pydebug builds, and pyenv's where there are any. A required one that is missing fails.
+"""The oracle, and shipped layouts against debug information, on every interpreter: the
+system's, Debian's of other suites as release and pydebug builds, and pyenv's where there are any. A required one that is missing fails.
 
     matrix.py [--small] [FOLDER]    FOLDER: where unpack.sh puts Debian's
 
@@ -14,8 +14,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "tests/live"))
 from support import Results, WORKLOADS, interpreters, oracles  # noqa: E402
+from test_layouts import same_reports  # noqa: E402
 
-SUITES = (("bullseye", "3.9"), ("trixie", "3.13"), ("sid", "3.14"), ("sid", "3.15"))
+SUITES = (("bullseye", "3.9"), ("trixie", "3.13"), ("forky", "3.13"), ("forky", "3.14"), ("forky", "3.15"), ("sid", "3.13"),
+          ("sid", "3.14"), ("sid", "3.15"))
 SMALL = (("bullseye", "3.9"), ("trixie", "3.13"), ("sid", "3.15"))
 results = Results()
 
@@ -43,7 +45,10 @@ def main():
     else:
         builds = [(python, python, ()) for python in interpreters()]
         others, workloads = debian(folder, SUITES, ("", "d")), WORKLOADS
-    builds += [(os.path.basename(python), python, ("--sysroot", root)) for python, root in others]
+    others = list(others)
+    builds += [(os.path.relpath(python, folder), python, ("--sysroot", root)) for python, root in others]
+    for python, root in others:
+        same_reports(results, python, "--sysroot", root)
     oracles(results, [((f"{name} {workload}", python, workload, *where), {})
                       for name, python, where in builds for workload in workloads])
     return results.finish()

@@ -3,6 +3,7 @@
 """Layouts without debug information: shipped ones and files give the reports that debug
 information gives; what does not fit, contradicts another one or is not known is refused."""
 import functools
+import glob
 import http.server
 import json
 import os
@@ -96,35 +97,52 @@ def rows_of(text):
     return [line for line in text.splitlines() if line[:2] in ("F ", "S ", "E ")]
 
 
-def same_reports(python):
-    """Debug information, a shipped layout, and a file of it without its build-id."""
+def is_shipped(python):
+    """Whether layouts/ has this version and build."""
+    for path in glob.glob(os.path.join(ROOT, "layouts/*.layout")):
+        with open(path) as f:
+            head = dict(f.readline().split(None, 1) for _ in range(5))
+        build = head["build"].split()
+        if python["version"] in head["python"].split() and ("debug" in build) == python["debug_build"]:
+            return True
+    return False
+
+
+def same_reports(results, python, *where):
+    """Debug information, a shipped layout, and a file of it without its build-id. where:
+    options that tell pyheap where the interpreter's files are."""
+    check = results.check
     with tempfile.TemporaryDirectory() as folder, start(python, folder) as sample:
         name = f"{python}: layouts"
-        truth, source = answers(name, sample)
+        truth, source = answers(name, sample, *where)
         check(f"{name}: from debug information", source == "dwarf", source)
-        shipped, source = answers(f"{name}: shipped", sample, "--layout", "shipped")
-        check(f"{name}: a shipped one", source == "shipped", source)
-        check(f"{name}: a shipped one gives the same reports", shipped == truth)
+        if is_shipped(truth[0]["python"]):
+            shipped, source = answers(f"{name}: shipped", sample, "--layout", "shipped", *where)
+            check(f"{name}: a shipped one", source == "shipped", source)
+            check(f"{name}: a shipped one gives the same reports", shipped == truth)
+        else:  # a suite that moves on has a newer one
+            r = pyheap("top", "--layout", "shipped", *where, sample.pid)
+            check(f"{name}: there is no layout of it", r.returncode == 5, (r.returncode, r.stderr))
 
         layout = os.path.join(folder, "a.layout")
-        r = pyheap("layout", "-o", layout, sample.pid)
+        r = pyheap("layout", *where, "-o", layout, sample.pid)
         check(f"{name}: is written", r.returncode == 0, r.stderr)
         with open(layout) as f:
             text = f.read()
         check(f"{name}: has a version", re.search(r"^python 3\.\d+\.\d+$", text, re.M), text[:200])
         with open(layout, "w") as f:
             f.write(re.sub(r"^build-id .*\n", "", text, flags=re.M))
-        by_file, source = answers(f"{name}: file", sample, "--layout", layout)
+        by_file, source = answers(f"{name}: file", sample, "--layout", layout, *where)
         check(f"{name}: a file", source == "file", source)
         check(f"{name}: a file gives the same reports", by_file == truth)
         again = pyheap("layout", "--layout", layout, sample.pid)
         check(f"{name}: what is read is what was written", rows_of(again.stdout) == rows_of(text), again.stderr)
-        doc = json.loads(pyheap("layout", "--json", sample.pid).stdout)
+        doc = json.loads(pyheap("layout", "--json", *where, sample.pid).stdout)
         check(f"{name}: as JSON", not list(VALIDATOR.iter_errors(doc)) and len(doc["rows"]) == len(rows_of(text)))
         with open(f"/proc/{sample.pid}/maps") as f:
-            files = {line.split()[-1] for line in f if "/" in line}
-        library = [p for p in files if "libpython" in p]
-        r = pyheap("layout", library[0] if library else os.readlink(f"/proc/{sample.pid}/exe"))
+            files = {line.split()[-1] for line in f if re.search(r"/(libpython3\.\d+d?\.so\.1\.0|python3\.\d+d?)$", line)}
+        # a small program may have all in its library
+        r = pyheap("layout", *where, max(files, key=os.path.getsize))
         check(f"{name}: of the program that does not run", rows_of(r.stdout) == rows_of(text),
               set(rows_of(r.stdout)) ^ set(rows_of(text)))
 
@@ -308,13 +326,13 @@ def stripped(python):
 
 def main():
     for python in some_interpreters():
-        same_reports(python)
+        same_reports(results, python)
         if python != SYSTEM_PYTHON:
             stripped(python)
     real = os.path.realpath(SYSTEM_PYTHON)
     debug = real + "d"
     if os.path.exists(debug):
-        same_reports(debug)
+        same_reports(results, debug)
     for python in list(some_interpreters())[:2]:
         wrong_layouts(python)
     folders(real)
@@ -323,4 +341,5 @@ def main():
     return results.finish()
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())
