@@ -73,7 +73,7 @@ struct ph_layout {
 struct ph_layouts PH_VEC(struct ph_layout *);
 
 struct ph_layout_options {
-	const char *layout;     /* --layout FILE, VERSION or "shipped"; NULL = whatever there is */
+	const char *layout;     /* --layout FILE, VERSION, SERIES or "shipped"; NULL = whatever there is */
 	const char *debug_file; /* --debug-file FILE, or NULL */
 	const char *sysroot;    /* where /usr/lib/debug is looked up too, or NULL */
 	bool no_debuginfod;     /* ask no server, even if $DEBUGINFOD_URLS names some */
@@ -97,9 +97,8 @@ void ph_layouts_free(struct ph_layouts *layouts);
 struct ph_err *ph_layout_open(const struct ph_target *target, const struct ph_module *module,
 			      const struct ph_layout_options *opt, struct ph_layout **ret);
 void ph_layout_free(struct ph_layout *layout);
-/* The version of the same minor series that is nearest to the interpreter's, of which there
- * is a layout file for this machine and kind of build; 0 = none. */
-uint32_t ph_layout_nearest(const struct ph_target *target, const struct ph_python *python);
+/* Whether there are layout files of other versions of the interpreter's series. */
+bool ph_layout_has_series(const struct ph_target *target, const struct ph_python *python);
 /* Whether servers of debug information are named, and a sentence on it. */
 bool ph_debuginfod_wanted(void);
 const char *ph_debuginfod_state(void);

@@ -56,18 +56,16 @@ static const struct ph_module *interpreter_of(const struct doctor *d)
 /* Commands for what the error says in words. */
 static void advise_layout(struct doctor *d)
 {
-	char package[64], version[32];
+	char package[64];
 	const struct ph_module *m = interpreter_of(d);
 	const char *what = d->run->argv[0];
-	uint32_t nearest = m ? ph_layout_nearest(d->s.target, &d->s.python) : 0;
+	uint32_t v = d->s.python.hexversion;
 	if (!m)
 		return;
 	if (ph_layout_package(m->path, package) && !access("/usr/bin/apt-get", X_OK))
 		ph_advise_command(&d->findings, true, "apt-get install -y %s", package);
-	if (nearest) {
-		ph_version_text(nearest, version);
-		ph_advise_command(&d->findings, false, "%s top --layout %s %s", d->self, version, what);
-	}
+	if (ph_layout_has_series(d->s.target, &d->s.python))
+		ph_advise_command(&d->findings, false, "%s top --layout %u.%u %s", d->self, v >> 24, v >> 16 & 255, what);
 	ph_advise(&d->findings, "where its debug information is: pyheap layout -o python.layout %s; then here: %s top --layout "
 		  "python.layout %s", *m->path ? m->path : "PROGRAM", d->self, what);
 }

@@ -120,6 +120,16 @@ static struct ph_err *say_replay(const struct ph_run *run, const struct ph_sessi
 	return NULL;
 }
 
+/* A layout file of another version, which the user has asked for. */
+static bool is_of_other_version(const struct ph_session *s)
+{
+	const struct ph_layout *l = s->layout;
+	for (size_t i = 0; i < l->nversions; i++)
+		if (l->versions[i] == s->rt->hexversion)
+			return false;
+	return l->nversions > 0;
+}
+
 static struct ph_err *walk_stages(const struct ph_source *source, const struct ph_run *run,
 				  struct ph_session *s)
 {
@@ -146,6 +156,8 @@ static struct ph_err *walk_stages(const struct ph_source *source, const struct p
 	ph_messages_phase(run->messages, NULL);
 	if (!err)
 		err = prove_layout(s);
+	if (is_of_other_version(s))
+		ph_note(&s->notes, PH_NOTE_OTHER_LAYOUT, 0);
 	return err ? err : say_replay(run, s);
 }
 

@@ -116,33 +116,41 @@ static struct ph_err *of_version(struct finding *f, uint32_t hexversion)
 	return err;
 }
 
-/* The version of the same minor series that is nearest among the layout files; 0 = none. */
-static uint32_t nearest(const struct finding *f)
+static bool of_same_series(const struct ph_layout_file *file, uint32_t hexversion)
 {
-	uint32_t v = f->python->hexversion, best = 0, distance = UINT32_MAX;
-	for (size_t i = 0; v && i < f->files.n; i++) {
-		const struct ph_layout_file *file = &f->files.items[i];
-		for (size_t k = 0; machine_and_build_fit(f, file) && k < file->versions.n; k++) {
-			uint32_t w = file->versions.items[k], d = w > v ? w - v : v - w;
-			if (w >> 16 != v >> 16 || d >= distance)
-				continue;
-			best = w;
-			distance = d;
-		}
-	}
-	return best;
+	for (size_t i = 0; i < file->versions.n; i++)
+		if (file->versions.items[i] >> 16 == hexversion >> 16)
+			return true;
+	return false;
 }
 
-uint32_t ph_layout_nearest(const struct ph_target *target, const struct ph_python *python)
+static struct ph_err *of_series(struct finding *f, uint32_t hexversion)
+{
+	struct ph_err *err = NULL;
+	for (size_t i = 0; !err && i < f->files.n; i++)
+		if (machine_and_build_fit(f, &f->files.items[i]) && of_same_series(&f->files.items[i], hexversion))
+			err = add_file(f, &f->files.items[i], false);
+	return err;
+}
+
+static bool has_series(const struct finding *f)
+{
+	for (size_t i = 0; f->python->hexversion && i < f->files.n; i++)
+		if (machine_and_build_fit(f, &f->files.items[i]) && of_same_series(&f->files.items[i], f->python->hexversion))
+			return true;
+	return false;
+}
+
+bool ph_layout_has_series(const struct ph_target *target, const struct ph_python *python)
 {
 	struct finding f = { .target = target, .python = python };
 	struct ph_err *err = ph_layout_files_folders(&f.files);
 	if (!err)
 		err = ph_layout_files_shipped(&f.files);
-	uint32_t v = err ? 0 : nearest(&f);
+	bool has = !err && has_series(&f);
 	ph_err_free(err);
 	ph_layout_files_free(&f.files);
-	return v;
+	return has;
 }
 
 /* ---- nothing found ----------------------------------------------------------------------- */
@@ -150,15 +158,13 @@ uint32_t ph_layout_nearest(const struct ph_target *target, const struct ph_pytho
 /* Takes over why there is no debug information, and why no server had any (may be NULL). */
 static struct ph_err *nothing(const struct finding *f, struct ph_err *dwarf, struct ph_err *server)
 {
-	char version[32] = "3.10 or before", near[32], advice[160] = "";
-	uint32_t v = nearest(f);
-	if (f->python->hexversion)
-		ph_version_text(f->python->hexversion, version);
-	if (v) {
-		ph_version_text(v, near);
-		snprintf(advice, sizeof advice, "; or --layout %s, of the nearest version there is one of, which is "
-			 "checked against the target before use", near);
-	}
+	char version[32] = "3.10 or before", advice[160] = "";
+	uint32_t v = f->python->hexversion;
+	if (v)
+		ph_version_text(v, version);
+	if (has_series(f))
+		snprintf(advice, sizeof advice, "; or --layout %u.%u, which tries those of other versions of the series, and takes "
+			 "one that proves to fit", v >> 24, v >> 16 & 255);
 	struct ph_err *err = ph_err_new(PH_ERR_LAYOUT, "%s; %s%spyheap has no layout of Python %s%s", ph_err_message(dwarf),
 					server ? ph_err_message(server) : "and", server ? "; and " : " ", version,
 					f->python->debug > 0 ? " (debug build)" : "");
@@ -192,7 +198,8 @@ static struct ph_err *named_file(struct finding *f)
 	return err;
 }
 
-static struct ph_err *named_version(struct finding *f, uint32_t named)
+/* "3.11.7", or "3.11": all of that series. */
+static struct ph_err *named_version(struct finding *f, uint32_t named, bool series)
 {
 	uint32_t v = f->python->hexversion;
 	char theirs[32];
@@ -200,11 +207,19 @@ static struct ph_err *named_version(struct finding *f, uint32_t named)
 	if (v && v >> 16 != named >> 16)
 		return ph_err_new(PH_ERR_LAYOUT, "the target runs Python %s: a layout of %s cannot fit", theirs,
 				  f->opt->layout);
-	struct ph_err *err = of_version(f, named);
+	struct ph_err *err = series ? of_series(f, named) : of_version(f, named);
 	if (!err && !f->ret->n)
 		err = ph_err_new(PH_ERR_LAYOUT, "pyheap has no layout of Python %s for this machine and kind of build",
 				 f->opt->layout);
 	return err;
+}
+
+static uint32_t parse_series(const char *text)
+{
+	unsigned major, minor;
+	int n = 0;
+	return sscanf(text, "%3u.%3u%n", &major, &minor, &n) == 2 && !text[n] && major < 256 && minor < 256
+		       ? (uint32_t)(major << 24 | minor << 16) : 0;
 }
 
 static struct ph_err *find_named(struct finding *f)
@@ -213,7 +228,9 @@ static struct ph_err *find_named(struct finding *f)
 	uint32_t version = ph_version_parse(name, strlen(name));
 	struct ph_err *err = NULL;
 	if (version)
-		return named_version(f, version);
+		return named_version(f, version, false);
+	if (parse_series(name))
+		return named_version(f, parse_series(name), true);
 	if (strcmp(name, "shipped"))
 		return named_file(f);
 	err = of_build_id(f);

@@ -36,7 +36,7 @@ static struct ph_err *compare(struct choosing *c, size_t i, struct ph_runtime *r
 		ph_runtime_free(rt);
 		return ph_err_hint(ph_err_new(PH_ERR_LAYOUT, "%s: two layouts fit, %s and %s, and contradict each other "
 					      "(%s)", c->target->what, c->rt->layout->origin, l->origin, row),
-				   "name the right one with --layout FILE, or the debug information with --debug-file");
+				   "name the right one with --layout FILE or VERSION, or the debug information with --debug-file");
 	}
 	if (more <= 0) {
 		ph_runtime_free(rt);
