@@ -103,6 +103,20 @@ static uint64_t private_bytes(pid_t pid)
 	return (anon + swap) << 10;
 }
 
+/* Out of our cgroup, to the root of those that we see. */
+static void advise_cgroup(pid_t pid, const char *self, struct ph_findings *ret)
+{
+	static const char *const roots[] = { "/sys/fs/cgroup/memory/cgroup.procs", "/sys/fs/cgroup/cgroup.procs" };
+	for (size_t i = 0; i < sizeof roots / sizeof *roots; i++) {
+		if (access(roots[i], F_OK))
+			continue;
+		ph_advise_command(ret, true, "sh -c 'echo $$ >%s && exec %s top %d'", roots[i], self, (int)pid);
+		break;
+	}
+	if (is_container())
+		ph_advise(ret, "or run pyheap on the host, outside the container's cgroup");
+}
+
 static void examine_memory(pid_t pid, const char *self, struct ph_findings *ret)
 {
 	struct ph_headroom room = ph_headroom_now("");
@@ -117,6 +131,8 @@ static void examine_memory(pid_t pid, const char *self, struct ph_findings *ret)
 		"about %" PRIu64 " MiB, %s leaves %" PRIu64 " MiB", copy >> 20, needed >> 20, limit, room.bytes >> 20);
 	if (fits)
 		return;
+	if (strstr(limit, "cgroup"))
+		advise_cgroup(pid, self, ret);
 	if (strstr(limit, "ulimit -v"))
 		ph_advise_command(ret, false, "ulimit -v unlimited");
 	else if (strstr(limit, "ulimit -d"))

@@ -144,6 +144,37 @@ def memory(folder):
         check("without the limit there is a report", r.returncode == 0, (limit, r.stderr))
 
 
+def cgroup(folder):
+    """v1 or v2: a cgroup for pyheap that leaves too little, and the way out of it."""
+    base = next((b for b in ("/sys/fs/cgroup/memory", "/sys/fs/cgroup") if os.path.exists(f"{b}/cgroup.procs")), None)
+    limit = "memory.limit_in_bytes" if base and base.endswith("memory") else "memory.max"
+    path = f"{base}/pyheap-doctor-{os.getpid()}"
+    try:
+        os.mkdir(path)
+        with open(f"{path}/{limit}", "w") as f:
+            f.write(str(64 << 20))
+    except OSError as e:
+        print(f"no cgroup of our own: {e}")
+        return
+    code = "big = [bytes(1000) + b'x' for _ in range(150000)]\n" + IDLE
+    def inside():
+        with open(f"{path}/cgroup.procs", "w") as f:
+            f.write("0")
+    try:
+        with idle(folder, code=code) as s:
+            status, findings = doctor("a cgroup that is too small", s.pid, preexec_fn=inside)
+            check("a cgroup that is too small: 7", status == 7 and "cgroup" in problems(findings)["memory"]["text"], findings)
+            out = commands(findings, "cgroup.procs")
+            r = subprocess.run(["sh", "-c", out[0]["text"] if out else "false"], capture_output=True, text=True,
+                               preexec_fn=inside)
+            check("outside of it there is a report", r.returncode == 0, (out, r.stderr))
+    finally:
+        deadline = time.monotonic() + 30
+        while open(f"{path}/cgroup.procs").read() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.rmdir(path)
+
+
 def namespaces(folder):
     if os.getuid() or subprocess.run(["unshare", "-U", "-r", "true"], stderr=subprocess.DEVNULL).returncode:
         print("no user namespaces here: they are not tried")
@@ -205,7 +236,7 @@ def incomplete_core(folder):
 
 
 def main():
-    for test in (readable, another_user, undumpable, traced, memory, namespaces, others, incomplete_core):
+    for test in (readable, another_user, undumpable, traced, memory, cgroup, namespaces, others, incomplete_core):
         with tempfile.TemporaryDirectory() as folder:
             test(folder)
     return results.finish()
