@@ -39,8 +39,8 @@ static void ends_here(struct doctor *d, struct ph_err *err)
 			return;
 		}
 	ph_find(&d->findings, PH_HEALTH_PROBLEM, area_of(ph_err_code(err)), "%s", ph_err_message(err));
-	/* the rules of ptrace have been gone through one by one */
-	if (*ph_err_hint_text(err) && ph_err_code(err) != PH_ERR_PERMISSION)
+	/* the rules of ptrace have been gone through one by one, and for layouts there are commands */
+	if (*ph_err_hint_text(err) && ph_err_code(err) != PH_ERR_PERMISSION && ph_err_code(err) != PH_ERR_LAYOUT)
 		ph_advise(&d->findings, "%s", ph_err_hint_text(err));
 	ph_err_free(err);
 }
@@ -66,6 +66,7 @@ static void advise_layout(struct doctor *d)
 		ph_advise_command(&d->findings, true, "apt-get install -y %s", package);
 	if (ph_layout_has_series(d->s.target, &d->s.python))
 		ph_advise_command(&d->findings, false, "%s top --layout %u.%u %s", d->self, v >> 24, v >> 16 & 255, what);
+	ph_advise(&d->findings, "its debug information, if it is somewhere: %s top --debug-file FILE %s", d->self, what);
 	ph_advise(&d->findings, "where its debug information is: pyheap layout -o python.layout %s; then here: %s top --layout "
 		  "python.layout %s", *m->path ? m->path : "PROGRAM", d->self, what);
 }

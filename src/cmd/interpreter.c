@@ -4,6 +4,7 @@
 #include <time.h>
 #include "cmd.h"
 
+#define OLDEST_HEXVERSION 0x03080000
 #define COLLECTING_TRIES 5         /* captures while the collector is at work */
 #define COLLECTING_WAIT_NS 10000000 /* between them */
 
@@ -139,6 +140,13 @@ struct ph_err *ph_session_begin(const struct ph_source *source, const struct ph_
 	return err ? err : open_places(run, s);
 }
 
+static struct ph_err *too_old(const struct ph_session *s)
+{
+	char version[32];
+	ph_runtime_version(s->rt, version);
+	return ph_err_new(PH_ERR_REFUSED, "%s: Python %s is not supported: pyheap reads 3.8 and later", s->target->what, version);
+}
+
 /* During a collection objects are on temporary lists; waiting a little mostly
  * gives a moment without one. */
 struct ph_err *ph_session_capture(const struct ph_run *run, struct ph_session *s)
@@ -154,6 +162,8 @@ struct ph_err *ph_session_capture(const struct ph_run *run, struct ph_session *s
 		err = open_places(run, s);
 		if (err)
 			return err;
+		if (s->rt->hexversion < OLDEST_HEXVERSION)
+			return too_old(s);
 		if (!s->rt->collecting || s->target->kind != PH_TARGET_PROCESS || i == COLLECTING_TRIES) {
 			ph_runtime_note_others(s->rt, &s->places, &s->notes);
 			return NULL;

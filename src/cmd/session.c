@@ -8,7 +8,6 @@
 #include "cmd.h"
 
 #define MAX_TORN 20 /* objects that were changing when the process was stopped */
-#define OLDEST_HEXVERSION 0x03080000
 
 const char *ph_arch_name(uint16_t machine)
 {
@@ -147,9 +146,6 @@ static struct ph_err *walk_stages(const struct ph_source *source, const struct p
 	if (err)
 		return err;
 	fill_meta(source, s);
-	if (s->rt->hexversion < OLDEST_HEXVERSION)
-		return ph_err_new(PH_ERR_REFUSED, "%s: Python %s is not supported: pyheap reads 3.8 and later",
-				  source->name, s->version);
 	ph_messages_phase(run->messages, "reading objects");
 	s->replay = ph_cmd_replay_options(source, run->opt, s);
 	err = ph_graph_build(s->rt, &s->replay, &s->notes, &s->graph);

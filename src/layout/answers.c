@@ -54,7 +54,7 @@ static struct ph_err *no_dwarf(const struct ph_module *m, const char *build_id)
 					"or --sysroot DIR, or its debug information with "
 					"--debug-file FILE");
 	return ph_err_hint(err, "name the file that holds it with --debug-file FILE, or use a build "
-				"of Python made with CFLAGS=-g and not stripped");
+				"with CFLAGS=-g that is not stripped");
 }
 
 static char *row_text(const struct ph_row *row)

@@ -163,13 +163,13 @@ static struct ph_err *nothing(const struct finding *f, struct ph_err *dwarf, str
 	if (v)
 		ph_version_text(v, version);
 	if (has_series(f))
-		snprintf(advice, sizeof advice, "; or --layout %u.%u, which tries those of other versions of the series, and takes "
-			 "one that proves to fit", v >> 24, v >> 16 & 255);
+		snprintf(advice, sizeof advice, "; --layout %u.%u tries those of other %u.%u versions, and takes one that proves "
+			 "to fit", v >> 24, v >> 16 & 255, v >> 24, v >> 16 & 255);
 	struct ph_err *err = ph_err_new(PH_ERR_LAYOUT, "%s; %s%spyheap has no layout of Python %s%s", ph_err_message(dwarf),
 					server ? ph_err_message(server) : "and", server ? "; and " : " ", version,
 					f->python->debug > 0 ? " (debug build)" : "");
-	ph_err_hint(err, "%s, or with --layout FILE the file that `pyheap layout -o FILE` writes where that is "
-		    "installed%s", ph_err_hint_text(dwarf), advice);
+	ph_err_hint(err, "%s; or bring a layout along (`pyheap layout -o FILE` where its debug information is, --layout FILE "
+		    "here)%s", ph_err_hint_text(dwarf), advice);
 	ph_err_free(dwarf);
 	ph_err_free(server);
 	return err;

@@ -146,7 +146,8 @@ void ph_target_examine(pid_t pid, const char *self, struct ph_findings *ret)
 {
 	char path[64];
 	snprintf(path, sizeof path, "/proc/%d", (int)pid);
-	if (access(path, F_OK))
+	/* of what has ended nothing is left to ask about */
+	if (access(path, F_OK) || strchr("ZX", ph_proc_state(pid, pid)))
 		return;
 	examine_permission(pid, self, ret);
 	examine_namespaces(pid, ret);
