@@ -99,19 +99,20 @@ static bool machine_and_build_fit(const struct finding *f, const struct ph_layou
 	       agrees(f->python->free_threaded, file->free_threaded);
 }
 
-/* Up to 3.10 only the heap tells: all of those versions have to be tried. */
-static bool version_fits(const struct ph_layout_file *file, uint32_t hexversion)
+/* Up to 3.10 only the heap tells, and so it does where the file is not there: all of those
+ * versions have to be tried. */
+static bool version_fits(const struct finding *f, const struct ph_layout_file *file, uint32_t hexversion)
 {
 	if (hexversion)
 		return ph_layout_file_has_version(file, hexversion);
-	return file->versions.n && file->versions.items[0] < FIRST_WITH_VERSION;
+	return file->versions.n && (file->versions.items[0] < FIRST_WITH_VERSION || !f->module->open_path);
 }
 
 static struct ph_err *of_version(struct finding *f, uint32_t hexversion)
 {
 	struct ph_err *err = NULL;
 	for (size_t i = 0; !err && i < f->files.n; i++)
-		if (machine_and_build_fit(f, &f->files.items[i]) && version_fits(&f->files.items[i], hexversion))
+		if (machine_and_build_fit(f, &f->files.items[i]) && version_fits(f, &f->files.items[i], hexversion))
 			err = add_file(f, &f->files.items[i], false);
 	return err;
 }

@@ -91,6 +91,18 @@ static void add_notes(struct ph_notes *to, const struct ph_notes *from)
 	}
 }
 
+static struct ph_err *none_fits(const struct choosing *c)
+{
+	const struct ph_module *m = ph_target_module_at(c->target, c->place->definer);
+	struct ph_err *err = ph_err_new(PH_ERR_LAYOUT, "%s: none of the %zu layouts that it may have fits; the last: %s",
+					c->target->what, c->layouts->n, ph_err_message(c->refusal));
+	if (m && !m->open_path)
+		return ph_err_hint(err, "%s was not found: --exe FILE, --sysroot DIR or --lib-search-path DIR say where it is",
+				   *m->path ? m->path : "the interpreter's file");
+	return ph_err_hint(err, "install the interpreter's debug information, or name it with --debug-file FILE; "
+			   "`pyheap doctor` says more");
+}
+
 struct ph_err *ph_runtime_choose(const struct ph_target *target, const struct ph_runtime_place *place,
 				 const struct ph_layouts *layouts, const struct ph_python *python,
 				 struct ph_notes *notes, struct ph_runtime **ret)
@@ -101,10 +113,7 @@ struct ph_err *ph_runtime_choose(const struct ph_target *target, const struct ph
 	for (size_t i = 0; !err && i < layouts->n; i++)
 		err = try_layout(&c, i);
 	if (!err && !c.rt && layouts->n > 1 && ph_err_code(c.refusal) == PH_ERR_LAYOUT)
-		err = ph_err_hint(ph_err_new(PH_ERR_LAYOUT, "%s: none of the %zu layouts that it may have fits; the last: %s",
-					     target->what, layouts->n, ph_err_message(c.refusal)),
-				  "install the interpreter's debug information, or name it with --debug-file FILE; "
-				  "`pyheap doctor` says more");
+		err = none_fits(&c);
 	else if (!err && !c.rt) {
 		err = c.refusal;
 		c.refusal = NULL;
