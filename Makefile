@@ -148,7 +148,7 @@ run-check: $(BUILD)/pyheap $(STATIC) $(BUILD)/check_unit $(BUILD)/check_property
 
 ##@ Keeping the house
 
-layouts: install-check-deps ## make layouts/ anew from all interpreters that can be had here (unpacks Debian's: 2 GB)
+layouts: install-check-deps ## make layouts/ anew from all interpreters that can be had here (unpacks Debian's: 5 GB)
 	@$(MAKE) --no-print-directory all
 	PYHEAP=$(BUILD)/pyheap $(PYTHON) tools/mklayout --all
 

@@ -3,8 +3,9 @@
 # Unpacks the Python of another Debian suite into a folder, with its debug
 # information and its pydebug build; the machine's own packages are not touched.
 #
-#   unpack.sh SUITE VERSION [FOLDER]        unpack.sh trixie 3.13
+#   unpack.sh SUITE VERSION [FOLDER [ARCH]]        unpack.sh trixie 3.13
 #
+# ARCH: another one than the machine's, to look at and not to run; its folder is SUITE-VERSION-ARCH.
 # FOLDER (default: $XDG_CACHE_HOME/pyheap-interpreters) then holds SUITE-VERSION/root and
 # the commands python3.X and python3.Xd beside it, which run it through its own
 # loader. The mirror is the one apt uses here; signatures are verified.
@@ -12,8 +13,14 @@ set -eu
 suite=$1
 version=$2
 folder=${3:-${XDG_CACHE_HOME:-$HOME/.cache}/pyheap-interpreters}
-root=$folder/$suite-$version/root
-done=$folder/$suite-$version/unpacked
+own=$(dpkg --print-architecture)
+arch=${4:-$own}
+place=$folder/$suite-$version
+if [ "$arch" != "$own" ]; then
+	place=$place-$arch
+fi
+root=$place/root
+done=$place/unpacked
 if [ -e "$done" ]; then
 	cat "$done"
 	exit 0
@@ -27,8 +34,8 @@ if [ -z "$site" ]; then
 	exit 1
 fi
 
-state=$folder/$suite-$version/apt
-rm -rf "$folder/${suite:?}-${version:?}"
+state=$place/apt
+rm -rf "${place:?}"
 mkdir -p "$state/lists/partial" "$state/cache/archives/partial" "$state/etc/preferences.d" "$root"
 : >"$state/status"
 echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $site $suite main" >"$state/sources.list"
@@ -41,8 +48,8 @@ Dir::Etc::sourcelist "$state/sources.list";
 Dir::Etc::sourceparts "/dev/null";
 Dir::Etc::preferencesparts "$state/etc/preferences.d";
 APT::Install-Recommends "false";
-APT::Architecture "$(dpkg --print-architecture)";
-APT::Architectures "$(dpkg --print-architecture)";
+APT::Architecture "$arch";
+APT::Architectures "$arch";
 APT::Sandbox::User "root";
 APT::Get::AllowUnauthenticated "false";
 CONF
@@ -60,19 +67,25 @@ for package in "$state"/cache/archives/*.deb; do
 	esac
 done
 
+package=$(basename "$(find "$state/cache/archives" -name "python${version}_*.deb")" .deb)
+if [ "$arch" != "$own" ]; then
+	rm -rf "$state/cache" "$state/lists"
+	echo "$suite: package $(echo "$package" | tr _ ' ')" | tee "$done"
+	exit 0
+fi
+
 # a file, not the link to it: old suites link to an absolute path
 loader=$(find "$root" -type f \( -name 'ld-linux-*.so.*' -o -name 'ld-2.*.so' \) | head -n 1)
 libs=$(find "$root/lib" "$root/usr/lib" -maxdepth 1 -name '*-linux-gnu' 2>/dev/null | tr '\n' ':')
 for name in "python$version" "python${version}d"; do
 	[ -x "$root/usr/bin/$name" ] || continue
-	cat >"$folder/$suite-$version/$name" <<RUN
+	cat >"$place/$name" <<RUN
 #!/bin/sh
 export PYTHONHOME="$root/usr"
 exec "$loader" --library-path "$libs" "$root/usr/bin/$name" "\$@"
 RUN
-	chmod +x "$folder/$suite-$version/$name"
+	chmod +x "$place/$name"
 done
-package=$(basename "$(find "$state/cache/archives" -name "python${version}_*.deb")" .deb)
 rm -rf "$state/cache" "$state/lists"
-"$folder/$suite-$version/python$version" -c 'import ctypes, decimal, sqlite3, ssl'
-echo "$suite: $("$folder/$suite-$version/python$version" -V), package $(echo "$package" | tr _ ' ')" | tee "$done"
+"$place/python$version" -c 'import ctypes, decimal, sqlite3, ssl'
+echo "$suite: $("$place/python$version" -V), package $(echo "$package" | tr _ ' ')" | tee "$done"
