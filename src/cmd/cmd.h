@@ -140,6 +140,7 @@ struct ph_session {
 	size_t place;                  /* the one that is read */
 	struct ph_python python;       /* that one */
 	struct ph_layouts layouts;     /* that it may have */
+	bool tried_files;              /* some of them were of another build, and did not fit */
 	const struct ph_layout *layout; /* the one of them that it has */
 	struct ph_runtime *rt;
 	struct ph_objects_options replay;

@@ -114,6 +114,8 @@ static struct ph_err *open_places(const struct ph_run *run, struct ph_session *s
 			ph_err_free(first);
 			return NULL;
 		}
+		for (size_t i = 0; i < s->layouts.n; i++)
+			s->tried_files |= !s->layouts.items[i]->own;
 		ph_layouts_free(&s->layouts);
 		bool more = next_place(s, err);
 		if (first)
@@ -147,6 +149,12 @@ static struct ph_err *too_old(const struct ph_session *s)
 	return ph_err_new(PH_ERR_REFUSED, "%s: Python %s is not supported: pyheap reads 3.8 and later", s->target->what, version);
 }
 
+/* A layout that has to prove itself may fail to at the moment of the stop. */
+static bool may_fit_later(const struct ph_session *s, const struct ph_err *err)
+{
+	return ph_err_code(err) == PH_ERR_LAYOUT && s->target->kind == PH_TARGET_PROCESS && s->tried_files;
+}
+
 /* During a collection objects are on temporary lists; waiting a little mostly
  * gives a moment without one. */
 struct ph_err *ph_session_capture(const struct ph_run *run, struct ph_session *s)
@@ -160,6 +168,11 @@ struct ph_err *ph_session_capture(const struct ph_run *run, struct ph_session *s
 			return err ? err : ph_err_interrupted();
 		ph_messages_phase(run->messages, "reading the interpreter");
 		err = open_places(run, s);
+		if (err && may_fit_later(s, err) && i < COLLECTING_TRIES) {
+			ph_err_free(err);
+			nanosleep(&wait, NULL);
+			continue;
+		}
 		if (err)
 			return err;
 		if (s->rt->hexversion < OLDEST_HEXVERSION)

@@ -80,20 +80,22 @@ static struct ph_err *prove_layout(const struct ph_session *s)
 	/* what is not there cannot be read with any layout */
 	bool whole = !s->notes.kind[PH_NOTE_MISSING_PAGES].count && !s->notes.kind[PH_NOTE_TRUNCATED_CORE].count &&
 		     !s->notes.kind[PH_NOTE_MISSING_FILE].count;
-	uint64_t torn = 0;
+	/* and a copy of what went on changing fits together in most places only */
+	bool moving = s->notes.kind[PH_NOTE_NOT_PAUSED].count;
+	uint64_t torn = 0, may = MAX_TORN + s->graph->n / (moving ? 20 : 10000);
 	const char *origin = s->layout->origin;
 	struct ph_err *err = NULL;
 	if (s->layout->own)
 		return NULL;
 	for (uint32_t i = 0; i < s->graph->ntypes && !err; i++) {
 		const struct ph_graph_type *t = &s->graph->types[i];
-		if (t->refs_differ + t->sizes_differ > MAX_TORN)
+		if (t->refs_differ + t->sizes_differ > (moving ? may : MAX_TORN))
 			err = ph_err_new(PH_ERR_LAYOUT, "the layout %s does not fit: the own code of %s tells other %s", origin,
 					 t->name, t->refs_differ ? "references" : "sizes");
 	}
 	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
 		torn += whole || wrong[i] == PH_NOTE_NEGATIVE_EXCESS ? s->notes.kind[wrong[i]].count : 0;
-	if (!err && torn > MAX_TORN + s->graph->n / 10000)
+	if (!err && !moving && torn > may)
 		err = ph_err_new(PH_ERR_LAYOUT, "the layout %s does not fit: %llu objects cannot be read with it, or have "
 				 "more references than they count", origin, (unsigned long long)torn);
 	return err ? ph_err_hint(err, "install the interpreter's debug information, or name it with --debug-file FILE")

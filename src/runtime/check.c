@@ -269,8 +269,11 @@ static enum ph_verdict lists_close(struct checking *c)
 		return rt_check_no(c, "the collector's lists do not close");
 	if (fit.strange > RT_MAX_BREAKS)
 		return rt_check_no(c, "the collector's lists hold what is no object");
-	if (fit.unreadable || fit.breaks || rt->collecting)
+	if (fit.unreadable)
 		return PH_VERDICT_UNKNOWN;
+	/* while it collects, or a link is half made, objects are missing on them */
+	if (fit.breaks || rt->collecting)
+		return rt_check_yes_if(fit.objects);
 	if (!fit.met && ph_mem_at(rt->mem, modules, 16))
 		return rt_check_no(c, "sys.modules is on no list of the collector");
 	if (fit.counted_known && !near(fit.counted, fit.objects) && !near(fit.counted, fit.counted_objects))
@@ -331,18 +334,19 @@ static const struct {
 	const char *name;
 	enum ph_verdict (*fn)(struct checking *c);
 	bool may_be_silent; /* there is not always something to look at */
+	bool of_moving;     /* looks at what a process changes all the time */
 } checks[PH_CHECKS] = {
-	{ "the type of type is type", type_is_its_type, false },
-	{ "objects have a count of references", counts_are_counts, false },
-	{ "sys.hexversion can be read and is right", version_agrees, false },
-	{ "singletons have their types", singletons_have_their_types, false },
-	{ "sizes are those of tp_basicsize", sizes_agree, false },
-	{ "members are where types declare them", members_agree, true },
-	{ "thread states refer to their interpreter", threads_agree, true },
-	{ "what threads and the interpreter hold are objects", rt_check_roots, true },
-	{ "members hold what their types ask for", rt_check_members, true },
-	{ "the collector's lists close and hold objects", lists_close, false },
-	{ "_Py_DebugOffsets says the same", debug_offsets_agree, true },
+	{ "the type of type is type", type_is_its_type, false, false },
+	{ "objects have a count of references", counts_are_counts, false, false },
+	{ "sys.hexversion can be read and is right", version_agrees, false, false },
+	{ "singletons have their types", singletons_have_their_types, false, false },
+	{ "sizes are those of tp_basicsize", sizes_agree, false, false },
+	{ "members are where types declare them", members_agree, true, false },
+	{ "thread states refer to their interpreter", threads_agree, true, false },
+	{ "what threads and the interpreter hold are objects", rt_check_roots, true, true },
+	{ "members hold what their types ask for", rt_check_members, true, true },
+	{ "the collector's lists close and hold objects", lists_close, false, true },
+	{ "_Py_DebugOffsets says the same", debug_offsets_agree, true, false },
 };
 
 const char *ph_check_name(size_t i)
@@ -353,11 +357,18 @@ const char *ph_check_name(size_t i)
 void ph_runtime_check(const struct ph_runtime *rt, const struct ph_python *python, struct ph_fit *ret)
 {
 	struct checking c = { .rt = rt, .python = python, .layout = rt->layout, .fit = ret };
+	bool moving = rt->target->kind == PH_TARGET_PROCESS && rt->target->pause_ms < 0;
 	*ret = (struct ph_fit){ .fits = true, .proven = true };
 	for (size_t i = 0; i < PH_CHECKS; i++) {
 		ret->verdict[i] = checks[i].fn(&c);
+		/* nothing fits together of what changed while it was copied */
+		if (moving && checks[i].of_moving && ret->verdict[i] == PH_VERDICT_NO) {
+			ret->verdict[i] = PH_VERDICT_UNKNOWN;
+			*ret->why = '\0';
+		}
 		ret->fits &= ret->verdict[i] != PH_VERDICT_NO;
-		ret->proven &= ret->verdict[i] == PH_VERDICT_YES || checks[i].may_be_silent;
+		ret->proven &= ret->verdict[i] == PH_VERDICT_YES || checks[i].may_be_silent ||
+			       (moving && checks[i].of_moving);
 	}
 	ret->proven &= ret->fits;
 }

@@ -232,6 +232,39 @@ def folders(python):
                   r.returncode == 5 and "contradict" in r.stderr and "PyAsyncGen_ag_finalizer" in r.stderr, r.stderr)
 
 
+BUSY = """
+import random, threading
+class N:
+    def __init__(self): self.a, self.me = [{}], self
+def work():
+    d = {}
+    while True:
+        for i in range(500): d[random.randrange(2000)] = [N(), (i, str(i)), {i: i}]
+        if len(d) > 1500: d.clear()
+        def f(n): return n if n == 0 else f(n - 1)
+        f(50); list(map(str, range(100))); next(x for x in range(10))
+for _ in range(3): threading.Thread(target=work, daemon=True).start()
+print("ready", flush=True)
+threading.Event().wait()
+"""
+
+
+def busy(python):
+    """What fits, fits at any moment: also while it collects, and without a stop."""
+    rounds = int(os.environ.get("BUSY_ROUNDS", 40)) // 2
+    with tempfile.TemporaryDirectory() as folder:
+        script = os.path.join(folder, "busy.py")
+        with open(script, "w") as f:
+            f.write(BUSY)
+        with Sample(python, script) as sample:
+            version = json.loads(pyheap("top", "--json", sample.pid).stdout)["python"]["version"]
+            series = version.rpartition(".")[0]
+            for options in (["shipped"], [series], ["shipped", "--pause", "none"], [series, "--pause", "none"]):
+                wrong = [r.stderr for r in (pyheap("top", "-q", "--layout", *options, sample.pid) for _ in range(rounds))
+                         if r.returncode]
+                check(f"{python}: busy, --layout {' '.join(options)}: {rounds} answers", not wrong, wrong[:2])
+
+
 def unknown_version(python):
     """Nothing is known of this one: no debug information, no build-id, no version."""
     with tempfile.TemporaryDirectory() as folder:
@@ -339,6 +372,8 @@ def main():
         same_reports(results, debug)
     for python in list(some_interpreters())[:2]:
         wrong_layouts(python)
+    for python in list(some_interpreters())[:1] + list(some_interpreters())[-1:]:
+        busy(python)
     folders(real)
     unknown_version(real)
     debuginfod(real)
