@@ -168,16 +168,13 @@ struct ph_err *ph_session_capture(const struct ph_run *run, struct ph_session *s
 			return err ? err : ph_err_interrupted();
 		ph_messages_phase(run->messages, "reading the interpreter");
 		err = open_places(run, s);
-		if (err && may_fit_later(s, err) && i < COLLECTING_TRIES) {
-			ph_err_free(err);
-			nanosleep(&wait, NULL);
-			continue;
-		}
-		if (err)
+		if (err && !(may_fit_later(s, err) && i == 1))
 			return err;
-		if (s->rt->hexversion < OLDEST_HEXVERSION)
+		bool misfit = err;
+		ph_err_free(err);
+		if (!misfit && s->rt->hexversion < OLDEST_HEXVERSION)
 			return too_old(s);
-		if (!s->rt->collecting || s->target->kind != PH_TARGET_PROCESS || i == COLLECTING_TRIES) {
+		if (!misfit && (!s->rt->collecting || s->target->kind != PH_TARGET_PROCESS || i == COLLECTING_TRIES)) {
 			ph_runtime_note_others(s->rt, &s->places, &s->notes);
 			return NULL;
 		}
