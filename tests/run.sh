@@ -16,6 +16,7 @@ part() {
 	name=$1
 	shift
 	echo "== $name"
+	began=$(date +%s)
 	"$@" >"$log" 2>&1
 	status=$?
 	line=$(grep -aE '^([0-9]+ passed, [0-9]+ failed|[0-9]+%: Checks: [0-9]+, Failures: [0-9]+, Errors: [0-9]+)' "$log" | tail -n 1)
@@ -39,7 +40,7 @@ part() {
 	if [ "$f" != 0 ]; then
 		tail -n 60 "$log"
 	fi
-	echo "   $p passed, $f failed"
+	echo "   $p passed, $f failed ($(($(date +%s) - began)) s)"
 	passed=$((passed + p))
 	failed=$((failed + f))
 }
