@@ -26,7 +26,7 @@ struct step {
 
 /* ---- the tree, downwards --------------------------------------------------------------- */
 
-static bool make_children(struct heaviest *h)
+static struct ph_err *make_children(struct heaviest *h)
 {
 	const struct ph_dominators *d = h->d;
 	uint64_t n = d->n;
@@ -34,9 +34,12 @@ static bool make_children(struct heaviest *h)
 	h->children = ph_big_alloc(n * sizeof *h->children);
 	h->objects = ph_big_alloc(n * sizeof *h->objects);
 	if (!h->start || !h->children || !h->objects)
-		return false;
-	for (uint32_t i = 1; i < n; i++)
+		return ph_err_nomem();
+	for (uint32_t i = 1; i < n; i++) {
 		h->start[d->idom[i] + 1]++;
+		if (!(i & 0xffff) && ph_interrupted)
+			return ph_err_interrupted();
+	}
 	for (uint64_t i = 1; i <= n; i++)
 		h->start[i] += h->start[i - 1];
 	/* preorder backwards fills from the end: what is left in start are the beginnings */
@@ -45,10 +48,12 @@ static bool make_children(struct heaviest *h)
 		h->objects[node]++;
 		h->objects[d->idom[node]] += h->objects[node];
 		h->children[--h->start[d->idom[node] + 1]] = node;
+		if (!(i & 0xffff) && ph_interrupted)
+			return ph_err_interrupted();
 	}
 	memmove(h->start, h->start + 1, n * sizeof *h->start);
 	h->start[n] = (uint32_t)n - 1;
-	return true;
+	return NULL;
 }
 
 static uint32_t heaviest_child(const struct heaviest *h, uint32_t node)
@@ -125,8 +130,9 @@ static int by_retained(const void *pa, const void *pb)
 
 static struct ph_err *find(struct heaviest *h, uint32_t of, bool plain)
 {
-	if (!make_children(h) || (!plain && !(h->marks = ph_path_marks(h->g))))
-		return ph_err_nomem();
+	struct ph_err *err = make_children(h);
+	if (err || (!plain && !(h->marks = ph_path_marks(h->g))))
+		return err ? err : ph_err_nomem();
 	h->least = plain ? 0 : (of ? h->d->retained[of] : h->g->shallow_bytes + h->g->uncounted_bytes) / SMALLEST_SHARE;
 	children_of(h, of, 0);
 	while (h->todo.n && !h->nomem)

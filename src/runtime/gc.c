@@ -53,6 +53,8 @@ static bool links_follow(struct walk *w, ph_addr head, uint32_t off, int generat
 			return false;
 		w->seen++;
 		at = next;
+		if (!(w->seen & 0xffff) && ph_interrupted)
+			return false;
 	}
 	return true;
 }
@@ -177,7 +179,7 @@ static bool list_check(struct walk *w, const struct rt_list *list, ph_addr wante
 			break;
 		fit->met |= next + w->head_size == wanted;
 		fit->strange += n < MAX_LOOKED_AT && !looks_like_object(w, next);
-		if (fit->breaks > RT_MAX_BREAKS || fit->strange > RT_MAX_BREAKS)
+		if (fit->breaks > RT_MAX_BREAKS || fit->strange > RT_MAX_BREAKS || (!(n & 0xffff) && ph_interrupted))
 			return true;
 	}
 	fit->objects += n;

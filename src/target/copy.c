@@ -10,7 +10,7 @@
 #include "process_priv.h"
 
 #define HUGE_PAGE (2ull << 20)
-#define TOUCH_BYTES (64ull << 20)  /* between two looks at ph_interrupted */
+#define TOUCH_BYTES (16ull << 20)  /* between two looks at ph_interrupted */
 #define CALL_BYTES (128ull << 20)  /* the same, of one call */
 #define CALL_PIECES 1024           /* IOV_MAX */
 
