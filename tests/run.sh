@@ -37,6 +37,8 @@ part() {
 	if [ "$status" != 0 ] && [ "$f" = 0 ]; then
 		f=1
 	fi
+	# what was left out here is said, not hidden
+	grep -a '^skipped: ' "$log" | sed 's/^/   /'
 	if [ "$f" != 0 ]; then
 		tail -n 60 "$log"
 	fi

@@ -92,6 +92,9 @@ struct ph_err *ph_layouts_find(const struct ph_target *target, const struct ph_m
 			       const struct ph_python *python, const struct ph_layout_options *opt,
 			       struct ph_layouts *ret);
 void ph_layouts_free(struct ph_layouts *layouts);
+/* The files of an interpreter that need not run: its program or libpython, and the extension
+ * modules installed with it, as a target. Errors as ph_target_open_file(). */
+struct ph_err *ph_binary_open(const char *path, struct ph_target **ret);
 /* From debug information alone. Error 5 when a required member or all of it is missing:
  * names it, and what to install. */
 struct ph_err *ph_layout_open(const struct ph_target *target, const struct ph_module *module,
@@ -105,8 +108,8 @@ const char *ph_debuginfod_state(void);
 /* Debian's package with the debug information of the program or library at path, if it
  * came with the distribution; false: not to be told. */
 bool ph_layout_package(const char *path, char ret[64]);
-/* Writes it as a file that --layout takes. */
-void ph_layout_print(FILE *f, const struct ph_layout *layout, uint16_t machine, const struct ph_python *python);
+/* Writes it as a file that --layout takes; false: out of memory, nothing was written. */
+bool ph_layout_print(FILE *f, const struct ph_layout *layout, uint16_t machine, const struct ph_python *python);
 /* One line of fields.def as a layout answers it. */
 struct ph_layout_row {
 	char kind;            /* 'F' a member, 'S' a size, 'E' an enumerator */

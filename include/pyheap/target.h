@@ -22,7 +22,7 @@ struct ph_target_options {
 enum ph_target_kind {
 	PH_TARGET_PROCESS,
 	PH_TARGET_CORE,
-	PH_TARGET_BINARY, /* files only: there is no memory to capture */
+	PH_TARGET_FILES, /* there is no memory to capture */
 };
 
 /* One mapped ELF file. */
@@ -81,11 +81,13 @@ struct ph_target {
  * 7 32-bit, big-endian or another machine. */
 struct ph_err *ph_target_open(const char *what, const struct ph_target_options *opt,
 			      struct ph_notes *notes, struct ph_target **ret);
-/* An interpreter's program or library and the extension modules installed with it, as
- * modules at addresses of their own. Errors: 2 no such file, 3 not an ELF program. */
-struct ph_err *ph_target_open_binary(const char *path, struct ph_target **ret);
+/* An ELF program or library that nobody runs as the one module of a target, and others beside
+ * it, at addresses of their own. Errors: 2 no such file, 3 not an ELF file of ours; what is
+ * added and is none is passed over (*ret_added false). */
+struct ph_err *ph_target_open_file(const char *path, struct ph_target **ret);
+struct ph_err *ph_target_add_file(struct ph_target *target, const char *path, bool *ret_added);
 /* Whether it is an ELF program or library. */
-bool ph_target_is_binary(const char *path);
+bool ph_target_is_elf(const char *path);
 /* What stands in the way of reading a process, or does not: permissions, namespaces, memory.
  * `self`: a command that runs pyheap. Needs no more than that the process is there. */
 void ph_target_examine(pid_t pid, const char *self, struct ph_findings *ret);

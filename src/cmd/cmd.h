@@ -156,8 +156,10 @@ struct ph_err *ph_session_open(const struct ph_source *source, const struct ph_r
 /* Its first steps alone (interpreter.c), for commands that ask about the target and not about
  * its heap. The target opened, and the layouts found that it may have; */
 struct ph_err *ph_session_begin(const struct ph_source *source, const struct ph_run *run, struct ph_session *s);
-/* its memory captured, and the runtime read with the layout that fits. */
+/* its memory captured, and the runtime read with the layout that fits; */
 struct ph_err *ph_session_capture(const struct ph_run *run, struct ph_session *s);
+/* the objects read, which proves a layout that was not made of this build. */
+struct ph_err *ph_session_read(const struct ph_source *source, const struct ph_run *run, struct ph_session *s);
 void ph_session_close(struct ph_session *s);
 /* Opens the run's TARGET, which must not be a report (else error 2 with this hint), and
  * calls fn with it. */

@@ -93,12 +93,15 @@ static void examine_layout(struct doctor *d)
 	struct ph_fit fit;
 	uint32_t good = 0;
 	ph_find(&d->findings, PH_HEALTH_OK, "layout", "from %s: %s%s", l->source, l->origin,
-		l->own ? ", of this very build" : ", of its version, checked against it");
+		l->own ? ", of this very build" : ", of another build, checked against this one");
 	ph_runtime_check(d->s.rt, &d->s.python, &fit);
 	for (size_t i = 0; i < PH_CHECKS; i++) {
 		good += fit.verdict[i] == PH_VERDICT_YES;
-		if (fit.verdict[i] == PH_VERDICT_NO)
-			ph_find(&d->findings, PH_HEALTH_WARNING, "layout", "not so: %s (%s)", ph_check_name(i), fit.why);
+		if (fit.verdict[i] != PH_VERDICT_NO)
+			continue;
+		ph_find(&d->findings, PH_HEALTH_WARNING, "layout", "not so: %s%s%s", ph_check_name(i), *fit.why ? ": " : "",
+			fit.why);
+		*fit.why = '\0'; /* that of the first */
 	}
 	ph_find(&d->findings, fit.fits ? PH_HEALTH_OK : PH_HEALTH_WARNING, "layout", "%u of %d checks agree, %s", good, PH_CHECKS,
 		fit.fits ? "the others have nothing to look at" : "not all of the others");
@@ -154,6 +157,9 @@ static void walk(struct doctor *d)
 	bool no_layout = err && ph_err_code(err) == PH_ERR_LAYOUT;
 	if (!err)
 		err = ph_session_capture(d->run, &d->s);
+	/* the last proof of a layout is the objects themselves */
+	if (!err && !d->s.rt->layout->own)
+		err = ph_session_read(d->source, d->run, &d->s);
 	ph_messages_phase(d->run->messages, NULL);
 	if (err && ph_err_code(err) >= 128) {
 		d->status = (int)ph_err_code(err);

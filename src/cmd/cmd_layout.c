@@ -6,7 +6,7 @@
  * which version. */
 static bool must_capture(const struct ph_session *s)
 {
-	return s->target->kind != PH_TARGET_BINARY &&
+	return s->target->kind != PH_TARGET_FILES &&
 	       (s->layouts.n > 1 || !s->layouts.items[0]->own || !s->python.hexversion);
 }
 
@@ -58,8 +58,8 @@ static struct ph_err *print_file(const struct ph_session *s, struct ph_out *out)
 	FILE *f = open_memstream(&text, &n);
 	if (!f)
 		return ph_err_nomem();
-	ph_layout_print(f, s->layout, s->target->machine, &s->python);
-	bool failed = fclose(f);
+	bool failed = !ph_layout_print(f, s->layout, s->target->machine, &s->python);
+	failed |= fclose(f) != 0;
 	if (!failed)
 		ph_out_write(out, text, n);
 	free(text);
@@ -100,7 +100,7 @@ static struct ph_err *layout_run(struct ph_run *run)
 		return err;
 	err = ph_source_open(run->argv[0], &source);
 	if (!err) {
-		if (source.kind == PH_SOURCE_TARGET && !source.is_stdin && ph_target_is_binary(source.path))
+		if (source.kind == PH_SOURCE_TARGET && !source.is_stdin && ph_target_is_elf(source.path))
 			source.kind = PH_SOURCE_BINARY;
 		err = layout_of(&source, run, &answer);
 		ph_source_close(&source);

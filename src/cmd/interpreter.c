@@ -20,7 +20,7 @@ static struct ph_err *open_target(const struct ph_source *source, const struct p
 		.no_pause = opt->pause && !strcmp(opt->pause, "none"),
 		.low_memory = opt->low_memory,
 	};
-	return source->kind == PH_SOURCE_BINARY ? ph_target_open_binary(source->path, &s->target)
+	return source->kind == PH_SOURCE_BINARY ? ph_binary_open(source->path, &s->target)
 						: ph_target_open(source->path, &options, &s->notes, &s->target);
 }
 
@@ -79,7 +79,7 @@ static struct ph_err *find_layouts(const struct ph_run *run, struct ph_session *
 	if (!module)
 		return ph_err_new(PH_ERR_USAGE, "%s has changed while it was read", s->target->what);
 	ph_python_identify(s->target, place, &s->python);
-	if (s->python.free_threaded > 0 && s->target->kind != PH_TARGET_BINARY)
+	if (s->python.free_threaded > 0 && s->target->kind != PH_TARGET_FILES)
 		return ph_err_new(PH_ERR_REFUSED, "%s: free-threaded CPython is not supported yet", s->target->what);
 	return ph_layouts_find(s->target, module, &s->python, &options, &s->layouts);
 }

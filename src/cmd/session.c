@@ -131,6 +131,20 @@ static bool is_of_other_version(const struct ph_session *s)
 	return l->nversions > 0;
 }
 
+struct ph_err *ph_session_read(const struct ph_source *source, const struct ph_run *run, struct ph_session *s)
+{
+	fill_meta(source, s);
+	ph_messages_phase(run->messages, "reading objects");
+	s->replay = ph_cmd_replay_options(source, run->opt, s);
+	struct ph_err *err = ph_graph_build(s->rt, &s->replay, &s->notes, &s->graph);
+	ph_messages_phase(run->messages, NULL);
+	if (!err)
+		err = prove_layout(s);
+	if (is_of_other_version(s))
+		ph_note(&s->notes, PH_NOTE_OTHER_LAYOUT, 0);
+	return err ? err : say_replay(run, s);
+}
+
 static struct ph_err *walk_stages(const struct ph_source *source, const struct ph_run *run,
 				  struct ph_session *s)
 {
@@ -145,18 +159,7 @@ static struct ph_err *walk_stages(const struct ph_source *source, const struct p
 		s->messages = run->messages;
 	}
 	err = ph_session_capture(run, s);
-	if (err)
-		return err;
-	fill_meta(source, s);
-	ph_messages_phase(run->messages, "reading objects");
-	s->replay = ph_cmd_replay_options(source, run->opt, s);
-	err = ph_graph_build(s->rt, &s->replay, &s->notes, &s->graph);
-	ph_messages_phase(run->messages, NULL);
-	if (!err)
-		err = prove_layout(s);
-	if (is_of_other_version(s))
-		ph_note(&s->notes, PH_NOTE_OTHER_LAYOUT, 0);
-	return err ? err : say_replay(run, s);
+	return err ? err : ph_session_read(source, run, s);
 }
 
 static struct ph_err *open_snapshot(const struct ph_source *source, const struct ph_run *run,

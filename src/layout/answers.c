@@ -13,18 +13,6 @@ void ph_answers_deinit(struct ph_answers *s)
 	*s = (struct ph_answers){ 0 };
 }
 
-/* "3.11" of "/usr/lib/libpython3.11.so.1.0"; false when the name does not tell. */
-static bool version_of(const char *path, char ret[16])
-{
-	const char *slash = strrchr(path, '/');
-	const char *p = strstr(slash ? slash : path, "python");
-	int major, minor;
-	if (!p || sscanf(p + strlen("python"), "%1d.%2d", &major, &minor) != 2 || minor < 0)
-		return false;
-	snprintf(ret, 16, "%d.%d", major, minor);
-	return true;
-}
-
 static bool from_distribution(const char *path)
 {
 	return !strncmp(path, "/usr/", 5) && strncmp(path, "/usr/local/", 11);
@@ -33,7 +21,8 @@ static bool from_distribution(const char *path)
 bool ph_layout_package(const char *path, char ret[64])
 {
 	char version[16];
-	if (!from_distribution(path) || !version_of(path, version))
+	bool debug;
+	if (!from_distribution(path) || !ph_python_file_version(path, version, &debug))
 		return false;
 	snprintf(ret, 64, "python%s-dbg", version);
 	return true;
@@ -42,10 +31,11 @@ bool ph_layout_package(const char *path, char ret[64])
 static struct ph_err *no_dwarf(const struct ph_module *m, const char *build_id)
 {
 	char version[16];
+	bool debug;
 	struct ph_err *err = ph_err_new(PH_ERR_LAYOUT, "no debug information for %s (build-id %s)",
 					*m->path ? m->path : "the interpreter",
 					*build_id ? build_id : "none");
-	if (from_distribution(m->path) && version_of(m->path, version))
+	if (from_distribution(m->path) && ph_python_file_version(m->path, version, &debug))
 		return ph_err_hint(err, "install it (Debian, Ubuntu: apt install python%s-dbg; Fedora: "
 					"dnf debuginfo-install python%s) or name its file with "
 					"--debug-file FILE", version, version);

@@ -12,6 +12,7 @@ struct finding {
 	const struct ph_layout_options *opt;
 	char build_id[130];
 	struct ph_layout_files files;
+	const char *stale;       /* a file that would fit, but does not answer all rows */
 	struct ph_layouts *ret;
 };
 
@@ -30,6 +31,17 @@ static struct ph_err *add_file(struct finding *f, const struct ph_layout_file *f
 	struct ph_layout *l;
 	struct ph_err *err = ph_layout_file_open(file, &l);
 	return err ? err : add(f, l, own);
+}
+
+/* The same of one that nobody has named: what cannot be used is passed over. */
+static struct ph_err *add_found(struct finding *f, const struct ph_layout_file *file, bool own)
+{
+	struct ph_err *err = add_file(f, file, own);
+	if (!err || err == ph_err_nomem())
+		return err;
+	ph_err_free(err);
+	f->stale = file->name;
+	return NULL;
 }
 
 /* ---- debug information ---------------------------------------------------------------- */
@@ -81,10 +93,11 @@ static struct ph_err *from_server(struct finding *f, struct ph_err **ret_why)
 
 static struct ph_err *of_build_id(struct finding *f)
 {
-	for (size_t i = 0; i < f->files.n; i++)
+	struct ph_err *err = NULL;
+	for (size_t i = 0; !err && !f->ret->n && i < f->files.n; i++)
 		if (ph_layout_file_has_id(&f->files.items[i], f->build_id))
-			return add_file(f, &f->files.items[i], true);
-	return NULL;
+			err = add_found(f, &f->files.items[i], true);
+	return err;
 }
 
 static bool agrees(int known, bool says)
@@ -113,7 +126,7 @@ static struct ph_err *of_version(struct finding *f, uint32_t hexversion)
 	struct ph_err *err = NULL;
 	for (size_t i = 0; !err && i < f->files.n; i++)
 		if (machine_and_build_fit(f, &f->files.items[i]) && version_fits(f, &f->files.items[i], hexversion))
-			err = add_file(f, &f->files.items[i], false);
+			err = add_found(f, &f->files.items[i], false);
 	return err;
 }
 
@@ -130,7 +143,7 @@ static struct ph_err *of_series(struct finding *f, uint32_t hexversion)
 	struct ph_err *err = NULL;
 	for (size_t i = 0; !err && i < f->files.n; i++)
 		if (machine_and_build_fit(f, &f->files.items[i]) && of_same_series(&f->files.items[i], hexversion))
-			err = add_file(f, &f->files.items[i], false);
+			err = add_found(f, &f->files.items[i], false);
 	return err;
 }
 
@@ -166,9 +179,11 @@ static struct ph_err *nothing(const struct finding *f, struct ph_err *dwarf, str
 	if (has_series(f))
 		snprintf(advice, sizeof advice, "; --layout %u.%u tries those of other %u.%u versions, and takes one that proves "
 			 "to fit", v >> 24, v >> 16 & 255, v >> 24, v >> 16 & 255);
-	struct ph_err *err = ph_err_new(PH_ERR_LAYOUT, "%s; %s%spyheap has no layout of Python %s%s", ph_err_message(dwarf),
+	struct ph_err *err = ph_err_new(PH_ERR_LAYOUT, "%s; %s%spyheap has no layout of Python %s%s%s%s", ph_err_message(dwarf),
 					server ? ph_err_message(server) : "and", server ? "; and " : " ", version,
-					f->python->debug > 0 ? " (debug build)" : "");
+					f->python->debug > 0 ? " (debug build)" : "",
+					f->stale ? "; damaged, or written by another version of pyheap: " : "",
+					f->stale ? f->stale : "");
 	ph_err_hint(err, "%s; or bring a layout along (`pyheap layout -o FILE` where its debug information is, --layout FILE "
 		    "here)%s", ph_err_hint_text(dwarf), advice);
 	ph_err_free(dwarf);

@@ -154,6 +154,10 @@ struct ph_layout *ph_layout_assemble(const struct ph_answer *answers);
 /* And back. */
 void ph_layout_answers(const struct ph_layout *l, struct ph_answer *answers);
 
+/* "3.12", and whether it is "3.12d", of the path of a program or library (binary.c); false:
+ * its name does not tell. */
+bool ph_python_file_version(const char *path, char ret[16], bool *ret_debug);
+
 /* ---- all of it for one target (answers.c) -------------------------------------------- */
 
 struct ph_answers {

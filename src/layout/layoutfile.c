@@ -262,6 +262,11 @@ static struct ph_err *read_folder(struct ph_layout_files *files, const char *fol
 		int fd ph_cleanup_close = dot && !strcmp(dot, ".layout") ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
 		if (fd >= 0 && trusted(fd))
 			err = ph_layout_files_read(files, path);
+		/* whoever did not name it shall not be stopped by it */
+		if (err && err != ph_err_nomem()) {
+			ph_err_free(err);
+			err = NULL;
+		}
 	}
 	return err;
 }
@@ -328,12 +333,12 @@ struct ph_err *ph_layout_file_open(const struct ph_layout_file *f, struct ph_lay
 	return NULL;
 }
 
-void ph_layout_print(FILE *f, const struct ph_layout *l, uint16_t machine, const struct ph_python *python)
+bool ph_layout_print(FILE *f, const struct ph_layout *l, uint16_t machine, const struct ph_python *python)
 {
 	char version[32];
 	struct ph_answer *answers ph_cleanup_free = calloc(ph_nrows, sizeof *answers);
 	if (!answers)
-		return;
+		return false;
 	fprintf(f, FIRST_LINE "# made from %s (%s)\npython", l->source, l->origin);
 	if (python->hexversion) {
 		ph_version_text(python->hexversion, version);
@@ -345,4 +350,5 @@ void ph_layout_print(FILE *f, const struct ph_layout *l, uint16_t machine, const
 		fprintf(f, "build-id %s\n", l->build_id);
 	ph_layout_answers(l, answers);
 	ph_rows_print(f, ph_rows, ph_nrows, answers);
+	return true;
 }

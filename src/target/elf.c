@@ -228,34 +228,39 @@ void ph_elf_span(const struct ph_elf *elf, uint64_t *ret_start, uint64_t *ret_en
 	*ret_end = end;
 }
 
-bool ph_elf_code(const struct ph_elf *elf, size_t i, uint64_t *ret_addr, uint64_t *ret_offset,
-		 uint64_t *ret_n)
+/* The i-th PT_LOAD with that flag, or NULL. */
+static const Elf64_Phdr *load_with(const struct ph_elf *elf, uint32_t flag, size_t i)
 {
 	for (size_t k = 0; k < elf->segments.n; k++) {
 		const Elf64_Phdr *ph = &elf->segments.items[k];
-		if (ph->p_type != PT_LOAD || !(ph->p_flags & PF_X) || i--)
-			continue;
-		*ret_addr = ph->p_vaddr & -PH_PAGE;
-		*ret_offset = ph->p_offset & -PH_PAGE;
-		*ret_n = page_up(ph->p_vaddr + ph->p_filesz) - *ret_addr;
-		return true;
+		if (ph->p_type == PT_LOAD && ph->p_flags & flag && !i--)
+			return ph;
 	}
-	return false;
+	return NULL;
+}
+
+bool ph_elf_code(const struct ph_elf *elf, size_t i, uint64_t *ret_addr, uint64_t *ret_offset,
+		 uint64_t *ret_n)
+{
+	const Elf64_Phdr *ph = load_with(elf, PF_X, i);
+	if (!ph)
+		return false;
+	*ret_addr = ph->p_vaddr & -PH_PAGE;
+	*ret_offset = ph->p_offset & -PH_PAGE;
+	*ret_n = page_up(ph->p_vaddr + ph->p_filesz) - *ret_addr;
+	return true;
 }
 
 bool ph_elf_data(const struct ph_elf *elf, size_t i, uint64_t *ret_addr, uint64_t *ret_offset,
 		 uint64_t *ret_n)
 {
-	for (size_t k = 0; k < elf->segments.n; k++) {
-		const Elf64_Phdr *ph = &elf->segments.items[k];
-		if (ph->p_type != PT_LOAD || !(ph->p_flags & PF_W) || i--)
-			continue;
-		*ret_addr = ph->p_vaddr;
-		*ret_offset = ph->p_offset;
-		*ret_n = ph->p_filesz;
-		return true;
-	}
-	return false;
+	const Elf64_Phdr *ph = load_with(elf, PF_W, i);
+	if (!ph)
+		return false;
+	*ret_addr = ph->p_vaddr;
+	*ret_offset = ph->p_offset;
+	*ret_n = ph->p_filesz;
+	return true;
 }
 
 /* The PT_LOAD whose memory holds [addr, addr + n), or NULL. */

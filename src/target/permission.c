@@ -250,13 +250,14 @@ bool ph_permission_examine(const char *root, pid_t pid, bool readable, struct ph
 			(unsigned)q.own_uid, q.may_ptrace ? "" : "out", (unsigned)q.uid);
 	for (size_t i = 0; q.status && q.own && i < NRULES; i++) {
 		struct ph_err *err = rules[i].fn(&q);
-		if (err && readable) /* the kernel has the last word */
+		/* the kernel has the last word, but for a tracer: it is not in the way of reading, but of stopping */
+		if (err && readable && rules[i].fn != traced)
 			ph_find(ret, PH_HEALTH_INFO, rules[i].area, "%s: but it can be read all the same", ph_err_message(err));
 		else if (err)
 			ph_find(ret, PH_HEALTH_PROBLEM, rules[i].area, "%s", ph_err_message(err));
 		else
 			ph_find(ret, PH_HEALTH_OK, rules[i].area, "%s", q.may_ptrace ? rules[i].above : rules[i].fine);
-		if (err && rules[i].fn == traced) /* its memory can be read, but it cannot be stopped */
+		if (err && rules[i].fn == traced)
 			ph_advise_command(ret, true, "kill %d", (int)ph_permission_tracer(root, pid, pid));
 		if (err && rules[i].fn == yama && !strstr(ph_err_message(err), "is 3"))
 			ph_advise_command(ret, true, "sysctl kernel.yama.ptrace_scope=0");

@@ -588,7 +588,7 @@ def test_memory_limit():
         os.rmdir(path)
     with open(CAPTURE, "rb") as f:
         if b"__asan_init" in f.read():
-            print("ulimit -v not tested: AddressSanitizer itself needs terabytes of addresses")
+            print("skipped: ulimit -v: AddressSanitizer itself needs terabytes of addresses")
             return
     with Target(code) as t:
         c = capture(t.pid, preexec_fn=lambda: __import__("resource").setrlimit(9, (40 << 20, 40 << 20)))

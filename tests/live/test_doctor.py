@@ -82,7 +82,7 @@ def readable(folder):
 
 def another_user(folder):
     if os.getuid():
-        print("not root: the advice for other users is not followed")
+        print("skipped: not root: the advice for other users is not followed")
         return
     binary = os.path.join(folder, "pyheap")
     shutil.copy(PYHEAP, binary)
@@ -100,6 +100,7 @@ def another_user(folder):
 
 def undumpable(folder):
     if os.getuid():
+        print("skipped: not root: no process that is not dumpable")
         return
     code = "import ctypes, os, sys\nos.setgroups([]); os.setgid(65534); os.setuid(65534)\n" \
            "ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)\n" + IDLE
@@ -127,7 +128,7 @@ def traced(folder):
 def memory(folder):
     with open(PYHEAP, "rb") as f:
         if b"__asan_init" in f.read():
-            print("ulimit -v not tried: AddressSanitizer itself needs terabytes of addresses")
+            print("skipped: ulimit -v: AddressSanitizer itself needs terabytes of addresses")
             return
     code = "big = [bytes(1000) + b'x' for _ in range(150000)]\n" + IDLE
     with idle(folder, code=code) as s:
@@ -154,7 +155,7 @@ def cgroup(folder):
         with open(f"{path}/{limit}", "w") as f:
             f.write(str(64 << 20))
     except OSError as e:
-        print(f"no cgroup of our own: {e}")
+        print(f"skipped: no cgroup of our own: {e}")
         return
     code = "big = [bytes(1000) + b'x' for _ in range(150000)]\n" + IDLE
     def inside():
@@ -177,7 +178,7 @@ def cgroup(folder):
 
 def namespaces(folder):
     if os.getuid() or subprocess.run(["unshare", "-U", "-r", "true"], stderr=subprocess.DEVNULL).returncode:
-        print("no user namespaces here: they are not tried")
+        print("skipped: no user namespaces here")
         return
     script = os.path.join(folder, "inside.py")
     with open(script, "w") as f:

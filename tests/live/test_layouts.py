@@ -178,6 +178,8 @@ def wrong_layouts(python):
             with open(path, "w") as f:
                 f.write(moved)
             r, doc = top_of(sample, "--layout", path)
+            d = pyheap("doctor", "--layout", path, sample.pid) if row in ("PyInterp_gc", "PySet_table", "PyList_ob_item") else r
+            check(f"{python}: {row} moved: doctor ends as top does", d.returncode == r.returncode, (d.returncode, r.returncode))
             # what a reader cannot read the objects' own code may tell all the same
             check(f"{python}: {row} eight bytes further", not n or r.returncode == 5 or doc == truth,
                   (r.returncode, doc.get("totals"), r.stderr))
@@ -220,6 +222,16 @@ def folders(python):
             doc = json.loads(pyheap("top", "--json", sample.pid, env=env).stdout)
             check("a folder that all can write is passed over", doc["run"]["layout"]["source"] == "shipped", doc["run"])
             os.chmod(own, 0o755)
+            # files that cannot be used are in nobody's way
+            with open(os.path.join(own, "mine.layout"), "w") as f:
+                f.write(re.sub("^F PyGen_gi_name .*\n", "", text, flags=re.M))
+            with open(os.path.join(own, "garbage.layout"), "w") as f:
+                f.write("garbage")
+            for options in ([], ["--layout", "shipped"], ["--layout", doc["python"]["version"]]):
+                r = pyheap("top", "--json", *options, sample.pid, env=env)
+                check(f"a stale file and garbage in the folder {options}", r.returncode == 0 and
+                      json.loads(r.stdout)["run"]["layout"]["source"] == "shipped", r.stderr)
+            os.unlink(os.path.join(own, "garbage.layout"))
             # nothing in this program proves where that is
             other, n = re.subn(r"^F PyAsyncGen_ag_finalizer (\d+)",
                                lambda m: f"F PyAsyncGen_ag_finalizer {int(m.group(1)) + 8}", text, flags=re.M)

@@ -213,7 +213,7 @@ def main():
             with Sample(python, program) as target:
                 test_same(python, target)
         if os.geteuid():
-            print("not root: no chroot")
+            print("skipped: not root: no chroot")
             return
         with Sample(SYSTEM_PYTHON, program) as target:
             test_alone(target)

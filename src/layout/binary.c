@@ -1,46 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* An interpreter's files, without a process: the program or libpython, and the extension
  * modules that belong to it. */
-#include <errno.h>
 #include <glob.h>
 #include <libgen.h>
 #include <stdio.h>
-#include "target_priv.h"
+#include "layout_priv.h"
 
 #define MAX_FILES 1024
-#define SPACING (1ull << 36) /* as if they were loaded this far apart */
-
-/* Adds the ELF file at path, if it is one. */
-static struct ph_err *add_file(struct ph_target *target, const char *path, bool *ret_added)
-{
-	struct ph_module m = { 0 }, *modules;
-	uint64_t span, end;
-	*ret_added = false;
-	struct ph_err *err = ph_elf_open(path, &m.elf);
-	if (err || !m.elf)
-		return err;
-	ph_elf_build_id(m.elf, m.build_id, &m.build_id_len);
-	ph_elf_span(m.elf, &span, &end);
-	if (end >= SPACING)
-		end = SPACING - 1;
-	m.bias = target->nmodules * SPACING;
-	m.start = span + m.bias;
-	m.end = end + m.bias;
-	m.path = strdup(path);
-	m.open_path = realpath(path, NULL);
-	modules = reallocarray(target->modules, target->nmodules + 1, sizeof m);
-	if (modules)
-		target->modules = modules;
-	if (!modules || !m.path || !m.open_path) {
-		free(m.path);
-		free(m.open_path);
-		ph_elf_free(m.elf);
-		return ph_err_nomem();
-	}
-	modules[target->nmodules++] = m;
-	*ret_added = true;
-	return NULL;
-}
 
 /* All files of a pattern; those of the other ABI (cpython-313d-…, cpython-313-…) are not
  * of this interpreter. */
@@ -55,15 +21,13 @@ static struct ph_err *add_pattern(struct ph_target *target, const char *pattern,
 		const char *tag = strstr(found.gl_pathv[i], ".cpython-3");
 		size_t digits = tag ? strspn(tag + strlen(".cpython-"), "0123456789") : 0;
 		if (!tag || (tag[strlen(".cpython-") + digits] == 'd') == debug)
-			err = add_file(target, found.gl_pathv[i], &added);
+			err = ph_target_add_file(target, found.gl_pathv[i], &added);
 	}
 	globfree(&found);
 	return err;
 }
 
-/* "3.12", and whether it is "3.12d", of the path of a program or library; false: its name
- * does not tell. */
-static bool version_of(const char *path, char ret[16], bool *ret_debug)
+bool ph_python_file_version(const char *path, char ret[16], bool *ret_debug)
 {
 	const char *slash = strrchr(path, '/'), *name = strstr(slash ? slash : path, "python3.");
 	unsigned minor;
@@ -86,7 +50,7 @@ static struct ph_err *add_library(struct ph_target *target, const char *dir, con
 		char *path ph_cleanup_free = ph_asprintf("%s/%s/libpython%s%s.so.1.0", dir, places[i], version, debug ? "d" : "");
 		if (!path)
 			return ph_err_nomem();
-		err = add_file(target, path, &added);
+		err = ph_target_add_file(target, path, &added);
 	}
 	return err;
 }
@@ -103,25 +67,16 @@ static struct ph_err *add_extensions(struct ph_target *target, const char *dir, 
 	return err;
 }
 
-struct ph_err *ph_target_open_binary(const char *path, struct ph_target **ret)
+struct ph_err *ph_binary_open(const char *path, struct ph_target **ret)
 {
-	struct ph_target *target = calloc(1, sizeof *target);
+	struct ph_target *target;
 	char version[16];
-	bool debug, added = false;
+	bool debug;
 	*ret = NULL;
-	if (!target || !(target->what = strdup(path))) {
-		free(target);
-		return ph_err_nomem();
-	}
-	target->kind = PH_TARGET_BINARY;
-	target->pause_ms = -1;
-	target->path = realpath(path, NULL);
-	struct ph_err *err = target->path ? add_file(target, path, &added) : ph_err_errno(PH_ERR_USAGE, errno, "%s", path);
-	if (!err && !added)
-		err = ph_err_new(PH_ERR_NOT_PYTHON, "%s is not a 64-bit ELF program or library", path);
-	if (!err)
-		target->machine = ph_elf_machine(target->modules[0].elf);
-	if (!err && version_of(target->path, version, &debug)) {
+	struct ph_err *err = ph_target_open_file(path, &target);
+	if (err)
+		return err;
+	if (ph_python_file_version(target->path, version, &debug)) {
 		char *name ph_cleanup_free = strdup(target->path);
 		const char *dir = name ? dirname(name) : NULL;
 		err = dir ? add_library(target, dir, version, debug) : ph_err_nomem();
@@ -133,12 +88,4 @@ struct ph_err *ph_target_open_binary(const char *path, struct ph_target **ret)
 	else
 		*ret = target;
 	return err;
-}
-
-bool ph_target_is_binary(const char *path)
-{
-	struct ph_elf *elf;
-	ph_err_free(ph_elf_open(path, &elf));
-	ph_elf_free(elf);
-	return elf;
 }
