@@ -71,7 +71,9 @@ def start(python, folder):
     script = os.path.join(folder, "program.py")
     with open(script, "w") as f:
         f.write(PROGRAM)
-    return Sample(python, script)
+    sample = Sample(python, script)
+    sample.stands_still()  # it has said `ready`, and may not be at its read yet
+    return sample
 
 
 def answers(name, sample, *options):
