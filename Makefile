@@ -15,8 +15,8 @@ PH_CFLAGS = -std=gnu11 -D_GNU_SOURCE -fPIE -DPYHEAP_VERSION='"$(VERSION)"' \
 	-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter \
 	-Iinclude -Isrc -MMD -MP $(if $(filter x86_64,$(ARCH)),-mpopcnt) \
 	$(shell pkg-config --cflags $(PKGS) 2>/dev/null) $(SAN)
-LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm
-STATIC_LIBS = $(shell pkg-config --static --libs $(PKGS) 2>/dev/null) -lm
+LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -pthread
+STATIC_LIBS = $(shell pkg-config --static --libs $(PKGS) 2>/dev/null) -lm -pthread
 # the sanitizers have no static libraries
 STATIC = $(if $(SAN),,$(BUILD)/static/pyheap)
 

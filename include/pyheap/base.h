@@ -53,19 +53,16 @@ enum ph_note_kind {
 	PH_NOTE_KINDS
 };
 
-/* Counts by kind with the first example; zero-initialised is empty. */
+/* Counts by kind with an example; zero-initialised is empty. */
 struct ph_notes {
 	struct {
 		uint64_t count;
-		ph_addr example; /* of the first one; 0 where there is none */
+		ph_addr example; /* the lowest; 0 where there is none */
 	} kind[PH_NOTE_KINDS];
 };
 
-static inline void ph_note(struct ph_notes *notes, enum ph_note_kind kind, ph_addr example)
-{
-	if (!notes->kind[kind].count++)
-		notes->kind[kind].example = example;
-}
+/* From any thread, and the result does not depend on which was first. */
+void ph_note(struct ph_notes *notes, enum ph_note_kind kind, ph_addr example);
 const char *ph_note_name(enum ph_note_kind kind); /* "missing-pages": JSON's `kind` */
 const char *ph_note_text(enum ph_note_kind kind); /* one clause for people */
 bool ph_note_incomplete(enum ph_note_kind kind);     /* something is missing from the answer */
@@ -177,6 +174,17 @@ static inline uint16_t ph_load_u16(const void *p)
  * NULL when memory is out. Free with ph_big_free() and the same size. */
 void *ph_big_alloc(size_t bytes);
 void ph_big_free(void *p, size_t bytes);
+
+/* ---- threads ---------------------------------------------------------------- */
+
+/* What one thread writes to all the time stands apart from what others do. */
+#define PH_OWN_LINES __attribute__((aligned(128)))
+#define PH_WORKERS_MAX 4 /* more are kept waiting by memory, and each needs memory of its own */
+/* How many threads have a processor, 1 … PH_WORKERS_MAX. */
+unsigned ph_workers(void);
+/* Calls fn(ctx, 0) … fn(ctx, n − 1), n ≤ PH_WORKERS_MAX, each on a thread of its own, and
+ * waits for all of them. */
+void ph_parallel(unsigned n, void (*fn)(void *ctx, unsigned index), void *ctx);
 
 /* ---- interrupts ------------------------------------------------------------ */
 

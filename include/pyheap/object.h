@@ -3,6 +3,7 @@
 #ifndef PYHEAP_OBJECT_H
 #define PYHEAP_OBJECT_H
 
+#include <pthread.h>
 #include <pyheap/label.h>
 #include <pyheap/runtime.h>
 
@@ -110,6 +111,16 @@ struct ph_objects_options {
 	struct ph_err *refused; /* out: why it was not possible, when it was needed; owned by the caller */
 };
 
+/* Types by address, open addressing. A larger table takes the place of a full one, which
+ * stays: another thread may be reading it. */
+struct ph_type_index {
+	size_t size; /* a power of two */
+	struct ph_type_index *older;
+	struct ph_type *slots[];
+};
+
+/* All functions on it may be called from several threads at once, but for open, close,
+ * replay and verify. */
 struct ph_objects {
 	struct ph_objects_options *options; /* borrowed; NULL = no replay */
 	struct ph_replayed *replayed;    /* what the objects' own code has told; replayed.c */
@@ -117,8 +128,9 @@ struct ph_objects {
 	const struct ph_mem *mem;
 	const struct ph_layout *layout;
 	struct ph_notes *notes;          /* borrowed */
-	struct ph_type **table;          /* hash of types by address */
-	size_t table_size, ntypes;
+	struct ph_type_index *table;
+	size_t ntypes;
+	pthread_mutex_t lock;            /* recursive: of types being added, and of replayed's scratch */
 	struct ph_type *first, **last;   /* all, by number */
 	ph_addr subtype_traverse;        /* tp_traverse of every class made by Python code */
 	ph_addr subtype_dealloc;         /* and its tp_dealloc */
@@ -146,10 +158,14 @@ ph_addr ph_objects_interned(const struct ph_objects *os, size_t interp);
 /* The type object at an address, read and checked on first use; NULL when there
  * is none. Borrowed. */
 struct ph_type *ph_type_slow(struct ph_objects *os, ph_addr address);
+static inline size_t ph_type_slot(const struct ph_type_index *table, ph_addr address)
+{
+	return (address >> 4) * 0x9e3779b97f4a7c15u >> 40 & (table->size - 1);
+}
 static inline struct ph_type *ph_type_at(struct ph_objects *os, ph_addr address)
 {
-	size_t i = (address >> 4) * 0x9e3779b97f4a7c15u >> 40 & (os->table_size - 1);
-	struct ph_type *t = os->table[i];
+	const struct ph_type_index *table = __atomic_load_n(&os->table, __ATOMIC_ACQUIRE);
+	struct ph_type *t = __atomic_load_n(&table->slots[ph_type_slot(table, address)], __ATOMIC_ACQUIRE);
 	return t && t->address == address ? t : ph_type_slow(os, address);
 }
 /* The type of the object at an address; NULL when that is not an object. */
@@ -169,6 +185,23 @@ struct ph_object {
 /* False (and a note) when its head is not readable. */
 bool ph_object_open(struct ph_objects *os, ph_addr address, const struct ph_type *type,
 		    struct ph_object *ret);
+/* Both at once: false when there is no object, or (with a note) no readable one. */
+static inline bool ph_object_at(struct ph_objects *os, ph_addr address, struct ph_object *ret)
+{
+	const struct ph_block *b = ph_mem_block(os->mem, address);
+	uint64_t left = PH_BLOCK_SIZE - (address & (PH_BLOCK_SIZE - 1));
+	const struct ph_type *t;
+	if (!b || !b->bytes || left < os->off_type + 8ull) {
+		t = ph_object_type(os, address);
+		return t && ph_object_open(os, address, t, ret);
+	}
+	const uint8_t *head = b->bytes + (PH_BLOCK_SIZE - left);
+	t = address & 7 ? NULL : ph_type_at(os, ph_load_u64(head + os->off_type));
+	if (!t || t->head_bytes > left)
+		return t && ph_object_open(os, address, t, ret);
+	*ret = (struct ph_object){ address, t, head };
+	return true;
+}
 /* Appends all references; false when they are not known exactly. */
 bool ph_object_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out);
 /* sys.getsizeof and the bytes it leaves out; false when not known exactly. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <pthread.h>
 #include <pyheap/base.h>
 
 static const struct {
@@ -23,4 +24,14 @@ const char *ph_note_text(enum ph_note_kind kind)
 bool ph_note_incomplete(enum ph_note_kind kind)
 {
 	return kinds[kind].incomplete;
+}
+
+void ph_note(struct ph_notes *notes, enum ph_note_kind kind, ph_addr example)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	pthread_mutex_lock(&lock);
+	ph_addr *lowest = &notes->kind[kind].example;
+	if (!notes->kind[kind].count++ || !*lowest || (example && example < *lowest))
+		*lowest = example;
+	pthread_mutex_unlock(&lock);
 }

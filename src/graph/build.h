@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* State of a graph being built from a target: mark.c finds the objects, build.c
- * fills the arrays, labels.c answers later what an edge is called. */
+/* State of a graph being built from a target: mark.c finds the objects, fill.c fills the
+ * arrays, labels.c answers later what an edge is called. */
 #ifndef GRAPH_BUILD_H
 #define GRAPH_BUILD_H
 
@@ -8,25 +8,36 @@
 #include <pyheap/graph.h>
 #include "index.h"
 
+/* A part of the memory that one thread goes through at a time. */
+#define CHUNK_WORDS 2048 /* of the index: 1 MiB of heap */
+struct build_chunk {
+	uint64_t edges;    /* references that its objects hold */
+	uint64_t first;    /* the first of them among all */
+};
+
 struct ph_build {
 	struct ph_graph_priv base; /* first: freed with the graph */
 	struct ph_objects *os;
 	const struct ph_runtime *rt;
 	struct ph_notes *notes;
 	struct ph_index index;
-	uint64_t nedges;           /* references found while marking */
+	struct build_chunk *chunks; /* [nchunks] while it is being built */
+	uint64_t nchunks;
+	unsigned workers;          /* threads that read */
 	uint64_t listed[5];        /* objects on gc lists by generation */
 	struct ph_rootrefs roots;
 	struct ph_running running;
-	struct ph_refs refs;       /* scratch */
-	struct ph_refs labelled;   /* of the node asked for last */
+	struct ph_refs labelled;   /* scratch, of the node asked for last */
 	struct PH_VEC(ph_label_id) ids; /* the same */
 	uint32_t labelled_node;
 	struct build_texts *texts; /* labels met so far, by number; labels.c */
 };
 
-/* Walks every object once: marks all that can be reached. */
+/* Reads every object once: marks all that can be reached, counts their references. */
 struct ph_err *build_mark(struct ph_build *b);
+/* Reads every marked object again into g's arrays, whose types are there. ret_found[n]:
+ * counted references found to each node; freed with ph_big_free(). */
+struct ph_err *build_fill(struct ph_build *b, struct ph_graph *g, uint32_t **ret_found);
 /* The node of a reference, 0 when it leads nowhere. */
 static inline uint32_t build_target(const struct ph_build *b, ph_ref ref)
 {
@@ -40,14 +51,33 @@ struct ph_err *build_thread_names(const struct ph_build *b, struct ph_graph *g);
 extern const struct ph_graph_names build_names;
 void build_labels_free(struct ph_build *b);
 
-/* Calls for every marked offset in ascending order; stops when fn returns false. */
-struct ph_cursor {
+/* From linear offsets, ascending, to addresses. */
+struct build_cursor {
 	const struct ph_mem *mem;
-	const struct ph_index *index;
-	uint64_t linear; /* of the current one */
 	size_t seg;
 };
-/* The next marked object at or behind `from`; false at the end. */
-bool build_next(struct ph_cursor *c, uint64_t from, ph_addr *ret);
+static inline ph_addr build_address(struct build_cursor *c, uint64_t linear)
+{
+	const struct ph_segment *s = &c->mem->segs[c->seg];
+	while (linear >= s->linear + (s->end - s->start))
+		s = &c->mem->segs[++c->seg];
+	return s->start + (linear - s->linear);
+}
+/* The words of a chunk. */
+static inline uint64_t build_chunk_first(uint64_t chunk)
+{
+	return chunk * CHUNK_WORDS;
+}
+static inline uint64_t build_chunk_end(const struct ph_build *b, uint64_t chunk)
+{
+	uint64_t end = (chunk + 1) * CHUNK_WORDS;
+	return end < b->index.nwords ? end : b->index.nwords;
+}
+/* The next chunk that nobody has taken; false when there is none, or Ctrl-C was pressed. */
+static inline bool build_take(const struct ph_build *b, uint64_t *next, uint64_t *ret)
+{
+	*ret = __atomic_fetch_add(next, 1, __ATOMIC_RELAXED);
+	return *ret < b->nchunks && !ph_interrupted;
+}
 
 #endif

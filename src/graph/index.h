@@ -9,8 +9,10 @@
 
 struct ph_index_word {
 	uint64_t bits;
-	uint32_t rank; /* objects before this word */
-	uint32_t unused;
+	union {
+		uint64_t unread; /* while marking: those that the sweep has yet to read */
+		uint64_t rank;   /* objects before this word */
+	};
 };
 struct ph_index {
 	struct ph_index_word *words;
@@ -19,22 +21,26 @@ struct ph_index {
 
 #define INDEX_SPAN 512 /* bytes of heap a word */
 
+static inline struct ph_index_word *ph_index_word(const struct ph_index *ix, uint64_t linear)
+{
+	return &ix->words[linear / INDEX_SPAN];
+}
+static inline uint64_t ph_index_bit(uint64_t linear)
+{
+	return 1ull << (linear / 8 & 63);
+}
 static inline bool ph_index_has(const struct ph_index *ix, uint64_t linear)
 {
-	return ix->words[linear / INDEX_SPAN].bits >> (linear / 8 & 63) & 1;
-}
-static inline void ph_index_set(struct ph_index *ix, uint64_t linear)
-{
-	ix->words[linear / INDEX_SPAN].bits |= 1ull << (linear / 8 & 63);
+	return __atomic_load_n(&ph_index_word(ix, linear)->bits, __ATOMIC_RELAXED) & ph_index_bit(linear);
 }
 /* Id of a marked offset, from 1 on; 0 when it is not marked. */
 static inline uint32_t ph_index_id(const struct ph_index *ix, uint64_t linear)
 {
-	const struct ph_index_word *w = &ix->words[linear / INDEX_SPAN];
+	const struct ph_index_word *w = ph_index_word(ix, linear);
 	unsigned bit = linear / 8 & 63;
 	if (!(w->bits >> bit & 1))
 		return 0;
-	return w->rank + (uint32_t)__builtin_popcountll(w->bits << (63 - bit));
+	return (uint32_t)w->rank + (uint32_t)__builtin_popcountll(w->bits << (63 - bit));
 }
 
 #endif

@@ -1,188 +1,277 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Finding all objects: those on the gc lists are marked first, then one sweep in
- * address order follows every reference. What is met behind the sweep and may refer
- * to more waits on a stack; most of it is leaves (str, int), which never do. */
+/* Finding all objects: those on the gc lists are marked first, then one sweep in address
+ * order follows every reference. Most of what it meets is on a list, too, or is a leaf
+ * (str, int), which never refers to anything. The rest is read by whoever marks it: in the
+ * sweep, if that is still to come to it, else from a stack.
+ *
+ * The sweep goes through chunks of the memory on several threads. The thread that sets an
+ * object's mark is the one that sees to its reading, so each is read exactly once; the bits
+ * that say what the sweep has yet to read are set by nobody but who has taken the chunk. */
 #include "build.h"
 
 struct mark {
 	struct ph_build *b;
 	struct ph_objects *os;
-	struct PH_VEC(ph_addr) todo;
-	struct PH_VEC(ph_addr) asked; /* for their own code to be asked about them */
-	uint64_t cursor;            /* linear: the sweep has passed everything up to here */
-	bool answered;              /* what is scanned now was asked about before */
-	struct ph_type **types;     /* types met since we last looked */
-	bool nomem;
+	struct ph_type **types; /* types met since we last looked */
+	uint64_t next;          /* chunk to be taken */
 };
 
-bool build_next(struct ph_cursor *c, uint64_t from, ph_addr *ret)
+/* One thread's. */
+struct marker {
+	struct mark *m;
+	struct ph_refs refs;
+	struct PH_VEC(ph_addr) todo;
+	struct PH_VEC(ph_addr) asked; /* for their own code to be asked about them */
+	uint64_t word, end; /* of the index: the sweep will read what is marked between them */
+	bool alone;         /* no other thread runs */
+	bool answered;      /* what is read now was asked about before */
+	bool nomem;
+} PH_OWN_LINES;
+
+/* ---- marks ---------------------------------------------------------------------------- */
+
+/* False when it was marked already, perhaps just now by another thread. */
+static inline bool set_mark(struct marker *k, struct ph_index_word *w, uint64_t bit)
 {
-	uint64_t w = from / INDEX_SPAN;
-	if (w >= c->index->nwords)
-		return false;
-	uint64_t bits = c->index->words[w].bits & ~0ull << (from / 8 & 63);
-	while (!bits) {
-		if (++w >= c->index->nwords)
-			return false;
-		bits = c->index->words[w].bits;
-	}
-	c->linear = w * INDEX_SPAN + 8 * (uint64_t)__builtin_ctzll(bits);
-	const struct ph_segment *s = &c->mem->segs[c->seg];
-	while (c->linear >= s->linear + (s->end - s->start))
-		s = &c->mem->segs[++c->seg];
-	*ret = s->start + (c->linear - s->linear);
+	if (!k->alone)
+		return !(__atomic_fetch_or(&w->bits, bit, __ATOMIC_RELAXED) & bit);
+	w->bits |= bit;
 	return true;
 }
 
-/* Marks an object of a known type that has no mark yet. */
-static void mark_new(struct mark *m, ph_addr addr, uint64_t linear, const struct ph_type *t)
+/* Marks an object of a known type that had no mark. */
+static void mark_new(struct marker *k, ph_addr addr, uint64_t linear, const struct ph_type *t)
 {
-	ph_index_set(&m->b->index, linear);
-	if (!t->leaf && linear <= m->cursor && !PH_VEC_PUSH(&m->todo, addr))
-		m->nomem = true;
+	uint64_t at = linear / INDEX_SPAN;
+	struct ph_index_word *w = &k->m->b->index.words[at];
+	if (!set_mark(k, w, ph_index_bit(linear)) || t->leaf)
+		return;
+	if (at >= k->word && at < k->end)
+		w->unread |= ph_index_bit(linear);
+	else
+		k->nomem |= !PH_VEC_PUSH(&k->todo, addr);
 }
 
 /* False when no object can be at addr. */
-static bool mark_address(struct mark *m, ph_addr addr)
+static bool mark_address(struct marker *k, ph_addr addr)
 {
-	uint64_t linear = ph_mem_linear(m->os->mem, addr);
+	struct ph_objects *os = k->m->os;
+	uint64_t linear = ph_mem_linear(os->mem, addr);
 	if (linear == PH_NOWHERE || addr & 7)
 		return false;
-	if (ph_index_has(&m->b->index, linear))
+	if (ph_index_has(&k->m->b->index, linear))
 		return true;
-	const struct ph_type *t = ph_object_type(m->os, addr);
-	if (!t)
-		return false;
-	mark_new(m, addr, linear, t);
-	return true;
+	const struct ph_type *t = ph_object_type(os, addr);
+	if (t)
+		mark_new(k, addr, linear, t);
+	return t != NULL;
 }
 
 /* Types are objects, too, and static ones may be held by nothing but their instances. */
-static void mark_new_types(struct mark *m)
+static void mark_new_types(struct marker *k)
 {
+	struct mark *m = k->m;
 	while (*m->types) {
 		struct ph_type *t = *m->types;
 		m->types = &t->next;
-		mark_address(m, t->address);
+		mark_address(k, t->address);
 	}
 }
 
-static bool mark_listed(void *ctx, ph_addr addr, int generation)
-{
-	struct mark *m = ctx;
-	uint64_t linear = ph_mem_linear(m->os->mem, addr);
-	if (linear != PH_NOWHERE && !(addr & 7) && ph_index_has(&m->b->index, linear))
-		return false;
-	if (!mark_address(m, addr))
-		ph_note(m->b->notes, PH_NOTE_BAD_OBJECT, addr);
-	m->b->listed[generation]++;
-	return true;
-}
+/* ---- reading ----------------------------------------------------------------------------- */
 
-static void scan(struct mark *m, ph_addr addr)
+/* Marks what an object refers to; returns how many references that are. */
+static uint64_t scan(struct marker *k, ph_addr addr)
 {
-	struct ph_refs *refs = &m->b->refs;
+	struct ph_objects *os = k->m->os;
+	struct ph_refs *refs = &k->refs;
 	struct ph_object o;
-	const struct ph_type *t = ph_object_type(m->os, addr);
-	if (!t || t->leaf || !ph_object_open(m->os, addr, t, &o))
-		return;
+	uint64_t n = 0;
+	if (!ph_object_at(os, addr, &o) || o.type->leaf)
+		return 0;
 	refs->n = 0;
-	if (!m->answered && (ph_object_wants_replay(m->os, t, false) ||
-			     (!ph_object_refs(m->os, &o, refs) && ph_object_wants_replay(m->os, t, true)))) {
-		m->nomem |= !PH_VEC_PUSH(&m->asked, addr);
-		return;
+	if (!k->answered && (ph_object_wants_replay(os, o.type, false) ||
+			     (!ph_object_refs(os, &o, refs) && ph_object_wants_replay(os, o.type, true)))) {
+		k->nomem |= !PH_VEC_PUSH(&k->asked, addr);
+		return 0;
 	}
-	if (m->answered)
-		ph_object_refs(m->os, &o, refs);
+	if (k->answered)
+		ph_object_refs(os, &o, refs);
 	for (size_t i = 0; i < refs->n; i++) {
-		if (mark_address(m, refs->items[i] & PH_REF_ADDR))
-			m->b->nedges++;
+		if (mark_address(k, refs->items[i] & PH_REF_ADDR))
+			n++;
 		else
-			ph_note(m->b->notes, PH_NOTE_BAD_REFERENCE, addr);
+			ph_note(k->m->b->notes, PH_NOTE_BAD_REFERENCE, addr);
 	}
-	mark_new_types(m);
+	return n;
 }
 
-static struct ph_err *scan_todo(struct mark *m)
+/* The same for one in a chunk that may be another thread's. */
+static void scan_anywhere(struct marker *k, ph_addr addr)
 {
-	for (unsigned n = 0; m->todo.n; ) {
-		scan(m, m->todo.items[--m->todo.n]);
-		if (!(++n & 0xffff) && ph_interrupted)
-			return ph_err_interrupted();
+	struct ph_build *b = k->m->b;
+	uint64_t chunk = ph_mem_linear(b->os->mem, addr) / INDEX_SPAN / CHUNK_WORDS;
+	__atomic_fetch_add(&b->chunks[chunk].edges, scan(k, addr), __ATOMIC_RELAXED);
+}
+
+static void scan_todo(struct marker *k)
+{
+	for (unsigned n = 0; k->todo.n && ((++n & 0xffff) || !ph_interrupted);)
+		scan_anywhere(k, k->todo.items[--k->todo.n]);
+}
+
+static void sweep_chunk(struct marker *k, uint64_t chunk)
+{
+	struct ph_build *b = k->m->b;
+	struct build_cursor c = { .mem = b->os->mem };
+	uint64_t edges = 0;
+	k->end = build_chunk_end(b, chunk);
+	for (k->word = build_chunk_first(chunk); k->word < k->end; k->word++) {
+		struct ph_index_word *w = &b->index.words[k->word];
+		while (w->unread) { /* more may come while these are read */
+			uint64_t linear = k->word * INDEX_SPAN + 8 * (uint64_t)__builtin_ctzll(w->unread);
+			w->unread &= w->unread - 1;
+			edges += scan(k, build_address(&c, linear));
+		}
 	}
-	return NULL;
+	__atomic_fetch_add(&b->chunks[chunk].edges, edges, __ATOMIC_RELAXED);
+}
+
+static void sweep(void *markers, unsigned index)
+{
+	struct marker *k = (struct marker *)markers + index;
+	uint64_t chunk;
+	while (build_take(k->m->b, &k->m->next, &chunk)) {
+		sweep_chunk(k, chunk);
+		k->word = k->end = 0;
+		scan_todo(k);
+	}
+}
+
+/* ---- what readers cannot tell ------------------------------------------------------------- */
+
+static int by_address(const void *pa, const void *pb)
+{
+	ph_addr a = *(const ph_addr *)pa, b = *(const ph_addr *)pb;
+	return (a > b) - (a < b);
 }
 
 /* All at once: a round costs a switch between two processes. */
-static struct ph_err *ask(struct mark *m)
+static struct ph_err *ask(struct marker *k)
 {
-	size_t n = m->asked.n;
-	struct ph_err *err = ph_objects_replay(m->os, m->asked.items, n);
-	m->answered = true;
+	size_t n = k->asked.n;
+	qsort(k->asked.items, n, sizeof *k->asked.items, by_address);
+	struct ph_err *err = ph_objects_replay(k->m->os, k->asked.items, n);
+	k->answered = true;
 	for (size_t i = 0; !err && i < n; i++) {
-		scan(m, m->asked.items[i]);
+		scan_anywhere(k, k->asked.items[i]);
 		if (!(i & 0xffff) && ph_interrupted)
 			err = ph_err_interrupted();
 	}
-	m->answered = false;
-	m->asked.n = 0;
+	k->answered = false;
+	k->asked.n = 0;
 	return err;
 }
 
-static struct ph_err *sweep(struct mark *m)
+/* What the sweep has left, until there is nothing new. */
+static struct ph_err *finish(struct marker *k)
 {
-	struct ph_cursor c = { .mem = m->os->mem, .index = &m->b->index };
-	ph_addr addr;
-	uint64_t from = 0;
-	for (unsigned n = 0; build_next(&c, from, &addr); from = c.linear + 8) {
-		m->cursor = c.linear;
-		scan(m, addr);
-		if (!(++n & 0xffff) && ph_interrupted)
-			return ph_err_interrupted();
-	}
-	m->cursor = UINT64_MAX;
-	struct ph_err *err = scan_todo(m);
-	while (!err && m->asked.n) {
-		err = ask(m);
-		if (!err)
-			err = scan_todo(m);
-	}
+	struct ph_err *err = NULL;
+	k->alone = true;
+	do {
+		mark_new_types(k);
+		scan_todo(k);
+		if (!k->todo.n && !*k->m->types && k->asked.n)
+			err = ask(k);
+		if (!err && ph_interrupted)
+			err = ph_err_interrupted();
+	} while (!err && (k->todo.n || k->asked.n || *k->m->types));
 	return err;
+}
+
+/* ---- what is known to be one ------------------------------------------------------------------ */
+
+static bool mark_listed(void *ctx, ph_addr addr, int generation)
+{
+	struct marker *k = ctx;
+	struct ph_build *b = k->m->b;
+	uint64_t linear = ph_mem_linear(b->os->mem, addr);
+	if (linear != PH_NOWHERE && !(addr & 7) && ph_index_has(&b->index, linear))
+		return false;
+	if (!mark_address(k, addr))
+		ph_note(b->notes, PH_NOTE_BAD_OBJECT, addr);
+	b->listed[generation]++;
+	return true;
 }
 
 /* The dicts of interned strings hold no counts and keep none alive, but some str can
  * be found nowhere else: C code holds it. */
-static void mark_interned(struct mark *m, ph_addr dict)
+static void mark_interned(struct marker *k, ph_addr dict)
 {
+	struct ph_build *b = k->m->b;
 	struct ph_py_dict d;
-	if (!dict || !ph_py_dict(m->b->rt, dict, &d))
+	if (!dict || !ph_py_dict(b->rt, dict, &d))
 		return;
 	for (uint64_t i = 0; i < d.nentries; i++) {
 		ph_addr key, value;
 		ph_py_dict_entry(&d, i, &key, &value);
-		if (key && !mark_address(m, key))
-			ph_note(m->b->notes, PH_NOTE_BAD_REFERENCE, dict);
+		if (key && !mark_address(k, key))
+			ph_note(b->notes, PH_NOTE_BAD_REFERENCE, dict);
+	}
+}
+
+static void mark_known(struct marker *k)
+{
+	struct ph_build *b = k->m->b;
+	k->alone = true;
+	k->end = b->index.nwords;
+	ph_runtime_tracked(b->rt, 0, b->notes, mark_listed, k);
+	for (size_t i = 0; i < b->roots.n; i++)
+		if (!mark_address(k, b->roots.items[i].object))
+			ph_note(b->notes, PH_NOTE_BAD_REFERENCE, b->roots.items[i].object);
+	for (size_t i = 0; i < b->rt->ninterps; i++)
+		mark_interned(k, ph_objects_interned(b->os, i));
+	mark_new_types(k);
+	k->alone = b->workers == 1;
+}
+
+/* ---- all together ---------------------------------------------------------------------------------- */
+
+/* What the other threads have left becomes the first one's. */
+static void gather(struct marker *markers, unsigned n)
+{
+	struct marker *first = &markers[0];
+	for (unsigned i = 1; i < n; i++) {
+		struct marker *k = &markers[i];
+		for (size_t j = 0; j < k->asked.n; j++)
+			first->nomem |= !PH_VEC_PUSH(&first->asked, k->asked.items[j]);
+		for (size_t j = 0; j < k->todo.n; j++) /* after Ctrl-C */
+			first->nomem |= !PH_VEC_PUSH(&first->todo, k->todo.items[j]);
 	}
 }
 
 struct ph_err *build_mark(struct ph_build *b)
 {
 	struct mark m = { .b = b, .os = b->os, .types = &b->os->first };
+	struct marker markers[PH_WORKERS_MAX];
 	b->index.nwords = b->os->mem->linear_size / INDEX_SPAN + 1;
 	b->index.words = ph_big_alloc(b->index.nwords * sizeof *b->index.words);
-	if (!b->index.words)
+	b->nchunks = (b->index.nwords + CHUNK_WORDS - 1) / CHUNK_WORDS;
+	b->chunks = calloc(b->nchunks, sizeof *b->chunks);
+	if (!b->index.words || !b->chunks)
 		return ph_err_nomem();
-	ph_runtime_tracked(b->rt, 0, b->notes, mark_listed, &m);
-	for (size_t i = 0; i < b->roots.n; i++)
-		if (!mark_address(&m, b->roots.items[i].object))
-			ph_note(b->notes, PH_NOTE_BAD_REFERENCE, b->roots.items[i].object);
-	for (size_t i = 0; i < b->rt->ninterps; i++)
-		mark_interned(&m, ph_objects_interned(b->os, i));
-	mark_new_types(&m);
-	struct ph_err *err = sweep(&m);
-	ph_vec_free(&m.todo);
-	ph_vec_free(&m.asked);
-	if (!err && (m.nomem || b->os->nomem || b->refs.nomem))
-		err = ph_err_nomem();
-	return err;
+	for (unsigned i = 0; i < b->workers; i++)
+		markers[i] = (struct marker){ .m = &m };
+	mark_known(&markers[0]);
+	ph_parallel(b->workers, sweep, markers);
+	gather(markers, b->workers);
+	struct ph_err *err = ph_interrupted ? ph_err_interrupted() : finish(&markers[0]);
+	bool nomem = b->os->nomem;
+	for (unsigned i = 0; i < b->workers; i++) {
+		nomem |= markers[i].nomem || markers[i].refs.nomem;
+		ph_vec_free(&markers[i].todo);
+		ph_vec_free(&markers[i].asked);
+		ph_refs_free(&markers[i].refs);
+	}
+	return !err && nomem ? ph_err_nomem() : err;
 }

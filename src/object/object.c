@@ -2,8 +2,6 @@
 /* Opening a heap for reading, and what every object has: header, count, gc head. */
 #include "object_priv.h"
 
-#define TABLE_START 4096
-
 /* Any class of importlib's will do: it is Python code that every process runs. */
 static ph_addr class_of_importlib(const struct ph_objects *os)
 {
@@ -112,12 +110,15 @@ struct ph_err *ph_objects_open(const struct ph_runtime *rt, struct ph_objects_op
 	os->layout = rt->layout;
 	os->notes = notes;
 	os->last = &os->first;
-	os->table_size = TABLE_START;
-	os->table = calloc(os->table_size, sizeof(struct ph_type *));
 	os->off_type = ph_layout_off(rt->layout, PH_F_PyObject_ob_type);
 	os->head_size = ph_layout_size(rt->layout, PH_S_GCHead);
 	os->immortals = rt->hexversion >= 0x030c0000;
-	struct ph_err *err = os->table ? learn_python_class(os) : ph_err_nomem();
+	pthread_mutexattr_t recursive;
+	pthread_mutexattr_init(&recursive);
+	pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(&os->lock, &recursive);
+	pthread_mutexattr_destroy(&recursive);
+	struct ph_err *err = ph_types_grow(os) ? learn_python_class(os) : ph_err_nomem();
 	if (err) {
 		ph_objects_close(os);
 		return err;
@@ -134,6 +135,7 @@ void ph_objects_close(struct ph_objects *os)
 		return;
 	replayed_free(os);
 	ph_types_free(os);
+	pthread_mutex_destroy(&os->lock);
 	free(os);
 }
 

@@ -121,7 +121,8 @@ ph_addr dict_slot_from_end(struct ph_objects *os, const struct ph_object *o);
 /* All references as our own readers see them; refs.c */
 bool native_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out);
 
-void ph_types_free(struct ph_objects *os); /* types.c */
+bool ph_types_grow(struct ph_objects *os); /* types.c; also to begin with */
+void ph_types_free(struct ph_objects *os);
 
 /* Sets os->interned; after sizeof_key is known. interned.c */
 void learn_interned(struct ph_objects *os);

@@ -386,7 +386,7 @@ static bool read_natively(struct ph_objects *os, const struct ph_object *o, bool
 	return !native->nomem;
 }
 
-bool replayed_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out)
+static bool answered_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out)
 {
 	const struct answer *a = answer_of(os, o->address);
 	if (!a || !a->has_refs)
@@ -414,17 +414,36 @@ bool replayed_refs(struct ph_objects *os, const struct ph_object *o, struct ph_r
 	return true;
 }
 
+/* Looking up and comparing need what is one for all threads. */
+bool replayed_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out)
+{
+	if (!os->replayed)
+		return false;
+	pthread_mutex_lock(&os->lock);
+	bool told = answered_refs(os, o, out);
+	pthread_mutex_unlock(&os->lock);
+	return told;
+}
+
+static bool answered_size(struct ph_objects *os, const struct ph_object *o, bool buffer, uint64_t *ret)
+{
+	if (!os->replayed)
+		return false;
+	pthread_mutex_lock(&os->lock);
+	const struct answer *a = answer_of(os, o->address);
+	bool told = a && a->has_size && (a->has_buffer || !buffer);
+	if (told)
+		*ret = a->size;
+	pthread_mutex_unlock(&os->lock);
+	return told;
+}
+
 bool replayed_size(struct ph_objects *os, const struct ph_object *o, uint64_t *ret_shallow)
 {
-	const struct answer *a = answer_of(os, o->address);
-	if (!a || !a->has_size)
-		return false;
-	*ret_shallow = a->size;
-	return true;
+	return answered_size(os, o, false, ret_shallow);
 }
 
 bool replayed_buffer(struct ph_objects *os, const struct ph_object *o, uint64_t *ret_size)
 {
-	const struct answer *a = answer_of(os, o->address);
-	return a && a->has_buffer && replayed_size(os, o, ret_size);
+	return answered_size(os, o, true, ret_size);
 }

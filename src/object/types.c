@@ -3,6 +3,7 @@
  * Facts: Objects/typeobject.c (subtype_traverse, type_new), Python/sysmodule.c (getsizeof). */
 #include "object_priv.h"
 
+#define TABLE_START 4096
 #define CHAIN_MAX 512       /* tp_base steps */
 #define MRO_MAX 4096
 #define MEMBERS_MAX 1024
@@ -36,46 +37,42 @@ static bool is_type(struct ph_objects *os, ph_addr at)
 
 /* ---- the table -------------------------------------------------------------------------- */
 
-static size_t slot_of(const struct ph_objects *os, ph_addr address)
+static size_t slot_of(const struct ph_type_index *table, ph_addr address)
 {
-	return (address >> 4) * 0x9e3779b97f4a7c15u >> 40 & (os->table_size - 1);
+	size_t i = ph_type_slot(table, address);
+	for (;; i = (i + 1) & (table->size - 1)) {
+		const struct ph_type *t = __atomic_load_n(&table->slots[i], __ATOMIC_ACQUIRE);
+		if (!t || t->address == address)
+			return i;
+	}
 }
 
-static bool table_grow(struct ph_objects *os)
+bool ph_types_grow(struct ph_objects *os)
 {
-	size_t size = os->table_size * 2;
-	struct ph_type **table = calloc(size, sizeof *table);
+	size_t size = os->table ? os->table->size * 2 : TABLE_START;
+	struct ph_type_index *table = calloc(1, sizeof *table + size * sizeof *table->slots);
 	if (!table)
 		return false;
-	free(os->table);
-	os->table = table;
-	os->table_size = size;
-	for (struct ph_type *t = os->first; t; t = t->next) {
-		size_t i = slot_of(os, t->address);
-		while (table[i])
-			i = (i + 1) & (size - 1);
-		table[i] = t;
-	}
+	table->size = size;
+	table->older = os->table;
+	for (struct ph_type *t = os->first; t; t = t->next)
+		table->slots[slot_of(table, t->address)] = t;
+	__atomic_store_n(&os->table, table, __ATOMIC_RELEASE);
 	return true;
 }
 
 static struct ph_type *table_find(const struct ph_objects *os, ph_addr address)
 {
-	for (size_t i = slot_of(os, address); os->table[i]; i = (i + 1) & (os->table_size - 1))
-		if (os->table[i]->address == address)
-			return os->table[i];
-	return NULL;
+	const struct ph_type_index *table = __atomic_load_n(&os->table, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&table->slots[slot_of(table, address)], __ATOMIC_ACQUIRE);
 }
 
 static bool table_add(struct ph_objects *os, struct ph_type *t)
 {
-	if (os->ntypes * 4 >= os->table_size && !table_grow(os))
+	if (os->ntypes * 4 >= os->table->size && !ph_types_grow(os))
 		return false;
-	size_t i = slot_of(os, t->address);
-	while (os->table[i])
-		i = (i + 1) & (os->table_size - 1);
-	os->table[i] = t;
 	t->number = (uint32_t)os->ntypes++;
+	__atomic_store_n(&os->table->slots[slot_of(os->table, t->address)], t, __ATOMIC_RELEASE);
 	*os->last = t;
 	os->last = &t->next;
 	return true;
@@ -486,7 +483,12 @@ static struct ph_type *types_read(struct ph_objects *os, ph_addr at)
 struct ph_type *ph_type_slow(struct ph_objects *os, ph_addr address)
 {
 	struct ph_type *t = table_find(os, address);
-	return t ? t : types_read(os, address);
+	if (t || !is_type(os, address)) /* most are known, or nothing; neither keeps others waiting */
+		return t;
+	pthread_mutex_lock(&os->lock);
+	t = types_read(os, address);
+	pthread_mutex_unlock(&os->lock);
+	return t;
 }
 
 void ph_types_free(struct ph_objects *os)
@@ -495,5 +497,8 @@ void ph_types_free(struct ph_objects *os)
 		next = t->next;
 		type_free(t);
 	}
-	free(os->table);
+	for (struct ph_type_index *t = os->table, *older; t; t = older) {
+		older = t->older;
+		free(t);
+	}
 }

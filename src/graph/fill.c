@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* From marked objects to arrays: one sweep in address order, on several threads. How many
+ * references the objects of a chunk hold was counted when they were marked, so that every
+ * thread knows where those of its chunk go. */
+#include "build.h"
+
+/* All threads'. */
+struct fill {
+	struct ph_build *b;
+	struct ph_graph *g;
+	uint64_t next;      /* chunk to be taken */
+	uint8_t generation; /* of tracked objects unless their list says otherwise */
+};
+/* One thread's. */
+struct filler {
+	struct fill *f;
+	struct ph_refs refs;
+	uint32_t *found;     /* [n] counted references found to each node */
+	uint64_t edge, end;  /* where the next one goes, and where those of the chunk end */
+	struct PH_VEC(struct ph_big_size) big;
+	struct PH_VEC(struct ph_graph_weak) weak;
+	bool nomem;
+} PH_OWN_LINES;
+
+/* ---- one object ---------------------------------------------------------------------- */
+
+static void size_fill(struct filler *k, uint32_t node, const struct ph_object *o)
+{
+	const struct ph_build *b = k->f->b;
+	struct ph_graph *g = k->f->g;
+	uint64_t shallow, uncounted;
+	if (ph_object_size(b->os, o, &shallow, &uncounted))
+		g->flags[node] |= PH_NODE_SIZE_EXACT;
+	else
+		ph_note(b->notes, PH_NOTE_INEXACT_SIZE, o->address);
+	if (o->type->python_sizeof)
+		ph_note(b->notes, PH_NOTE_PYTHON_SIZEOF, o->address);
+	g->shallow_[node] = shallow < UINT32_MAX ? (uint32_t)shallow : UINT32_MAX;
+	if (uncounted) /* most have none: pages of zeroes stay untouched */
+		g->uncounted_[node] = uncounted < UINT32_MAX ? (uint32_t)uncounted : UINT32_MAX;
+	if (shallow >= UINT32_MAX || uncounted >= UINT32_MAX)
+		k->nomem |= !PH_VEC_PUSH(&k->big, (struct ph_big_size){ node, shallow, uncounted });
+}
+
+/* What the compiler laid out refers to others without counting. */
+static bool is_frozen(const struct fill *f, uint32_t node)
+{
+	return !f->b->os->immortals && f->g->refcount[node] > PH_FROZEN_COUNT / 2;
+}
+
+static void edges_fill(struct filler *k, uint32_t node, const struct ph_object *o)
+{
+	const struct ph_build *b = k->f->b;
+	struct ph_graph *g = k->f->g;
+	bool frozen = is_frozen(k->f, node);
+	if (o->type->leaf) {
+		g->flags[node] |= PH_NODE_REFS_EXACT;
+		return;
+	}
+	k->refs.n = 0;
+	if (ph_object_refs(b->os, o, &k->refs))
+		g->flags[node] |= PH_NODE_REFS_EXACT;
+	else
+		ph_note(b->notes, PH_NOTE_INEXACT_REFS, o->address);
+	for (size_t i = 0; i < k->refs.n; i++) {
+		ph_ref ref = k->refs.items[i];
+		uint32_t to = build_target(b, ref);
+		if (!to || k->edge == k->end)
+			continue;
+		bool borrowed = ref & PH_REF_BORROWED || frozen;
+		g->edges[k->edge++] = to | (borrowed ? PH_EDGE_BORROWED : 0) | (ref & PH_REF_OWNED ? PH_EDGE_OWNED : 0);
+		k->found[to] += !borrowed;
+	}
+}
+
+static void weak_fill(struct filler *k, uint32_t node, const struct ph_object *o)
+{
+	uint32_t to = build_target(k->f->b, ph_object_referent(k->f->b->os, o));
+	if (to)
+		k->nomem |= !PH_VEC_PUSH(&k->weak, (struct ph_graph_weak){ to, node });
+}
+
+static void node_fill(struct filler *k, uint32_t node, ph_addr addr)
+{
+	struct ph_objects *os = k->f->b->os;
+	struct ph_graph *g = k->f->g;
+	struct ph_object o;
+	bool immortal;
+	g->address[node] = addr;
+	g->edge_start[node] = k->edge;
+	if (!ph_object_at(os, addr, &o)) /* cannot be: it was read before */
+		return;
+	g->type[node] = o.type->id;
+	uint64_t count = ph_object_refcount(os, &o, &immortal);
+	g->refcount[node] = count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
+	if (immortal)
+		g->flags[node] |= PH_NODE_IMMORTAL;
+	if (ph_object_tracked(os, &o))
+		g->flags[node] |= PH_NODE_TRACKED | (uint8_t)(k->f->generation << PH_NODE_GEN_SHIFT);
+	edges_fill(k, node, &o);
+	size_fill(k, node, &o);
+	if (o.type->weakref)
+		weak_fill(k, node, &o);
+}
+
+/* ---- all of them -------------------------------------------------------------------------- */
+
+static void chunk_fill(struct filler *k, uint64_t chunk)
+{
+	const struct ph_build *b = k->f->b;
+	struct build_cursor c = { .mem = b->os->mem };
+	uint64_t first = build_chunk_first(chunk), last = build_chunk_end(b, chunk);
+	uint32_t node = (uint32_t)b->index.words[first].rank + 1;
+	k->edge = b->chunks[chunk].first;
+	k->end = k->edge + b->chunks[chunk].edges;
+	for (uint64_t w = first; w < last; w++)
+		for (uint64_t bits = b->index.words[w].bits; bits; bits &= bits - 1)
+			node_fill(k, node++, build_address(&c, w * INDEX_SPAN + 8 * (uint64_t)__builtin_ctzll(bits)));
+	while (k->edge < k->end) /* cannot be, either: a core that somebody is writing to */
+		k->f->g->edges[k->edge++] = (node - 1) | PH_EDGE_BORROWED;
+}
+
+static void fill_chunks(void *fillers, unsigned index)
+{
+	struct filler *k = (struct filler *)fillers + index;
+	uint64_t chunk;
+	while (build_take(k->f->b, &k->f->next, &chunk))
+		chunk_fill(k, chunk);
+}
+
+/* ---- generations -------------------------------------------------------------------------- */
+
+static bool generation_set(void *ctx, ph_addr addr, int generation)
+{
+	struct fill *f = ctx;
+	uint32_t node = build_target(f->b, addr);
+	if (generation > 3) /* a list of the collection in progress: of the oldest it has reached */
+		generation = 2;
+	if (node)
+		f->g->flags[node] = (uint8_t)((f->g->flags[node] & ~PH_NODE_GEN_MASK) |
+					      generation << PH_NODE_GEN_SHIFT);
+	return true;
+}
+
+/* Most objects are on one list; only the others are walked again. */
+static uint8_t biggest_list(const struct ph_build *b)
+{
+	uint8_t best = 2;
+	for (uint8_t i = 0; i < 4; i++)
+		if (b->listed[i] > b->listed[best])
+			best = i;
+	return best;
+}
+
+/* ---- all together ------------------------------------------------------------------------------ */
+
+static int big_order(const void *pa, const void *pb)
+{
+	const struct ph_big_size *a = pa, *b = pb;
+	return (a->node > b->node) - (a->node < b->node);
+}
+
+static int weak_order(const void *pa, const void *pb)
+{
+	const struct ph_graph_weak *a = pa, *b = pb;
+	return a->to != b->to ? (a->to > b->to) - (a->to < b->to) : (a->from > b->from) - (a->from < b->from);
+}
+
+/* What each thread has found becomes the first one's. */
+static void gather(struct filler *fillers, unsigned n, uint32_t nodes)
+{
+	struct filler *first = &fillers[0];
+	for (unsigned i = 1; i < n; i++) {
+		struct filler *k = &fillers[i];
+		first->nomem |= k->nomem || k->refs.nomem;
+		for (size_t j = 0; j < k->big.n; j++)
+			first->nomem |= !PH_VEC_PUSH(&first->big, k->big.items[j]);
+		for (size_t j = 0; j < k->weak.n; j++)
+			first->nomem |= !PH_VEC_PUSH(&first->weak, k->weak.items[j]);
+		for (uint32_t node = 1; k->found && node < nodes; node++)
+			first->found[node] += k->found[node];
+	}
+	if (first->big.n)
+		qsort(first->big.items, first->big.n, sizeof *first->big.items, big_order);
+	if (first->weak.n)
+		qsort(first->weak.items, first->weak.n, sizeof *first->weak.items, weak_order);
+}
+
+static struct ph_err *fill_all(struct fill *f, struct filler *fillers, unsigned n)
+{
+	struct ph_graph *g = f->g;
+	struct filler *first = &fillers[0];
+	for (unsigned i = 0; i < n; i++) {
+		fillers[i].f = f;
+		fillers[i].found = ph_big_alloc(g->n * sizeof *fillers[i].found);
+		if (!fillers[i].found)
+			return ph_err_nomem();
+	}
+	ph_parallel(n, fill_chunks, fillers);
+	if (ph_interrupted)
+		return ph_err_interrupted();
+	gather(fillers, n, g->n);
+	g->edge_start[g->n] = g->nedges;
+	g->big = first->big.items;
+	g->nbig = (uint32_t)first->big.n;
+	g->weak = first->weak.items;
+	g->nweak = (uint32_t)first->weak.n;
+	first->big.items = NULL;
+	first->weak.items = NULL;
+	return first->nomem || first->refs.nomem ? ph_err_nomem() : NULL;
+}
+
+struct ph_err *build_fill(struct ph_build *b, struct ph_graph *g, uint32_t **ret_found)
+{
+	struct fill f = { .b = b, .g = g, .generation = biggest_list(b) };
+	struct filler fillers[PH_WORKERS_MAX] = { 0 };
+	struct ph_err *err = fill_all(&f, fillers, b->workers);
+	for (unsigned i = 0; i < b->workers; i++) {
+		if (err || i)
+			ph_big_free(fillers[i].found, g->n * sizeof *fillers[i].found);
+		ph_refs_free(&fillers[i].refs);
+		ph_vec_free(&fillers[i].big);
+		ph_vec_free(&fillers[i].weak);
+	}
+	if (err)
+		return err;
+	struct ph_notes again = { 0 }; /* what these lists have to say was noted */
+	ph_runtime_tracked(b->rt, 1u << f.generation, &again, generation_set, &f);
+	*ret_found = fillers[0].found;
+	return NULL;
+}
