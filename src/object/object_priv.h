@@ -85,15 +85,17 @@ static inline int64_t o_size(const struct ph_objects *os, const struct ph_object
 /* ---- collecting references ---- */
 
 bool ph_refs_grow(struct ph_refs *out, size_t more, struct ph_ref_label label);
-/* NULL pointers are skipped, as visitors do. */
-static inline void ref_add(struct ph_refs *out, ph_ref ref, struct ph_ref_label label)
-{
-	if (!(ref & PH_REF_ADDR))
-		return;
-	if (__builtin_expect(out->n == out->cap || out->labelled, 0) && !ph_refs_grow(out, 1, label))
-		return;
-	out->items[out->n++] = ref;
-}
+/* NULL pointers are skipped, as visitors do. A macro: labels are rarely wanted, and making
+ * one takes longer than all the rest. */
+#define ref_add(out, ref, label) \
+	do { \
+		ph_ref ref_ = (ref); \
+		if (!(ref_ & PH_REF_ADDR)) \
+			break; \
+		if (__builtin_expect((out)->n == (out)->cap || (out)->labelled, 0) && !ph_refs_grow((out), 1, (label))) \
+			break; \
+		(out)->items[(out)->n++] = ref_; \
+	} while (0)
 #define LABEL(k, ...) ((struct ph_ref_label){ .kind = PH_LABEL_##k, __VA_ARGS__ })
 #define ATTR(text) LABEL(ATTR, .name = (text))
 
