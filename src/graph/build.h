@@ -9,7 +9,8 @@
 #include "index.h"
 
 /* A part of the memory that one thread goes through at a time. */
-#define CHUNK_WORDS 2048 /* of the index: 1 MiB of heap */
+#define CHUNK_WORDS 2048 /* of the index */
+#define CHUNK_BYTES ((uint64_t)CHUNK_WORDS * INDEX_SPAN)
 struct build_chunk {
 	uint64_t edges;    /* references that its objects hold */
 	uint64_t first;    /* the first of them among all */
@@ -44,6 +45,17 @@ static inline uint32_t build_target(const struct ph_build *b, ph_ref ref)
 	ph_addr addr = ref & PH_REF_ADDR;
 	uint64_t linear = ph_mem_linear(b->os->mem, addr);
 	return linear == PH_NOWHERE || addr & 7 ? 0 : ph_index_id(&b->index, linear);
+}
+/* Objects whose references are gathered before any of them is followed: what they lead to
+ * is fetched from memory meanwhile, all at once and not one after the other. */
+#define BATCH 32
+static inline void build_fetch(const struct ph_build *b, const struct ph_refs *refs, size_t from)
+{
+	for (size_t i = from; i < refs->n; i++) {
+		uint64_t linear = ph_mem_linear(b->os->mem, refs->items[i] & PH_REF_ADDR);
+		if (linear != PH_NOWHERE)
+			__builtin_prefetch(&b->index.words[linear / INDEX_SPAN]);
+	}
 }
 /* Named holders, threads and frames; the threads' own names, once there are labels. */
 struct ph_err *build_roots(const struct ph_build *b, struct ph_graph *g);

@@ -14,7 +14,9 @@ struct fill {
 /* One thread's. */
 struct filler {
 	struct fill *f;
-	struct ph_refs refs;
+	struct ph_refs refs; /* of the objects of a batch, one after the other … */
+	size_t ends[BATCH];  /* … each up to here */
+	unsigned nbatch;
 	uint32_t *found;     /* [n] counted references found to each node */
 	uint64_t edge, end;  /* where the next one goes, and where those of the chunk end */
 	struct PH_VEC(struct ph_big_size) big;
@@ -42,35 +44,15 @@ static void size_fill(struct filler *k, uint32_t node, const struct ph_object *o
 		k->nomem |= !PH_VEC_PUSH(&k->big, (struct ph_big_size){ node, shallow, uncounted });
 }
 
-/* What the compiler laid out refers to others without counting. */
-static bool is_frozen(const struct fill *f, uint32_t node)
-{
-	return !f->b->os->immortals && f->g->refcount[node] > PH_FROZEN_COUNT / 2;
-}
-
-static void edges_fill(struct filler *k, uint32_t node, const struct ph_object *o)
+static void refs_gather(struct filler *k, uint32_t node, const struct ph_object *o)
 {
 	const struct ph_build *b = k->f->b;
-	struct ph_graph *g = k->f->g;
-	bool frozen = is_frozen(k->f, node);
-	if (o->type->leaf) {
-		g->flags[node] |= PH_NODE_REFS_EXACT;
-		return;
-	}
-	k->refs.n = 0;
-	if (ph_object_refs(b->os, o, &k->refs))
-		g->flags[node] |= PH_NODE_REFS_EXACT;
+	size_t before = k->refs.n;
+	if (o->type->leaf || ph_object_refs(b->os, o, &k->refs))
+		k->f->g->flags[node] |= PH_NODE_REFS_EXACT;
 	else
 		ph_note(b->notes, PH_NOTE_INEXACT_REFS, o->address);
-	for (size_t i = 0; i < k->refs.n; i++) {
-		ph_ref ref = k->refs.items[i];
-		uint32_t to = build_target(b, ref);
-		if (!to || k->edge == k->end)
-			continue;
-		bool borrowed = ref & PH_REF_BORROWED || frozen;
-		g->edges[k->edge++] = to | (borrowed ? PH_EDGE_BORROWED : 0) | (ref & PH_REF_OWNED ? PH_EDGE_OWNED : 0);
-		k->found[to] += !borrowed;
-	}
+	build_fetch(b, &k->refs, before);
 }
 
 static void weak_fill(struct filler *k, uint32_t node, const struct ph_object *o)
@@ -87,7 +69,6 @@ static void node_fill(struct filler *k, uint32_t node, ph_addr addr)
 	struct ph_object o;
 	bool immortal;
 	g->address[node] = addr;
-	g->edge_start[node] = k->edge;
 	if (!ph_object_at(os, addr, &o)) /* cannot be: it was read before */
 		return;
 	g->type[node] = o.type->id;
@@ -97,13 +78,46 @@ static void node_fill(struct filler *k, uint32_t node, ph_addr addr)
 		g->flags[node] |= PH_NODE_IMMORTAL;
 	if (ph_object_tracked(os, &o))
 		g->flags[node] |= PH_NODE_TRACKED | (uint8_t)(k->f->generation << PH_NODE_GEN_SHIFT);
-	edges_fill(k, node, &o);
+	refs_gather(k, node, &o);
 	size_fill(k, node, &o);
 	if (o.type->weakref)
 		weak_fill(k, node, &o);
 }
 
 /* ---- all of them -------------------------------------------------------------------------- */
+
+/* What the compiler laid out refers to others without counting. */
+static bool is_frozen(const struct fill *f, uint32_t node)
+{
+	return !f->b->os->immortals && f->g->refcount[node] > PH_FROZEN_COUNT / 2;
+}
+
+/* Makes edges of the references of a batch of nodes, the last one before `end`. */
+static void edges_fill(struct filler *k, uint32_t end)
+{
+	const struct ph_build *b = k->f->b;
+	struct ph_graph *g = k->f->g;
+	uint64_t first = k->edge;
+	size_t i = 0;
+	for (unsigned j = 0; j < k->nbatch; j++) {
+		uint32_t node = end - k->nbatch + j;
+		uint32_t frozen = is_frozen(k->f, node) ? PH_EDGE_BORROWED : 0;
+		g->edge_start[node] = k->edge;
+		for (; i < k->ends[j]; i++) {
+			ph_ref ref = k->refs.items[i];
+			uint32_t to = build_target(b, ref);
+			if (!to || k->edge == k->end)
+				continue;
+			__builtin_prefetch(&k->found[to], 1);
+			g->edges[k->edge++] = to | frozen | (ref & PH_REF_BORROWED ? PH_EDGE_BORROWED : 0) |
+					      (ref & PH_REF_OWNED ? PH_EDGE_OWNED : 0);
+		}
+	}
+	for (uint64_t e = first; e < k->edge; e++)
+		k->found[g->edges[e] & PH_EDGE_ID] += !(g->edges[e] & PH_EDGE_BORROWED);
+	k->nbatch = 0;
+	k->refs.n = 0;
+}
 
 static void chunk_fill(struct filler *k, uint64_t chunk)
 {
@@ -114,8 +128,13 @@ static void chunk_fill(struct filler *k, uint64_t chunk)
 	k->edge = b->chunks[chunk].first;
 	k->end = k->edge + b->chunks[chunk].edges;
 	for (uint64_t w = first; w < last; w++)
-		for (uint64_t bits = b->index.words[w].bits; bits; bits &= bits - 1)
+		for (uint64_t bits = b->index.words[w].bits; bits; bits &= bits - 1) {
 			node_fill(k, node++, build_address(&c, w * INDEX_SPAN + 8 * (uint64_t)__builtin_ctzll(bits)));
+			k->ends[k->nbatch++] = k->refs.n;
+			if (k->nbatch == BATCH)
+				edges_fill(k, node);
+		}
+	edges_fill(k, node);
 	while (k->edge < k->end) /* cannot be, either: a core that somebody is writing to */
 		k->f->g->edges[k->edge++] = (node - 1) | PH_EDGE_BORROWED;
 }

@@ -19,7 +19,10 @@ struct mark {
 /* One thread's. */
 struct marker {
 	struct mark *m;
-	struct ph_refs refs;
+	struct ph_refs refs;      /* of the objects of a batch, one after the other … */
+	size_t ends[BATCH];       /* … each up to here … */
+	uint64_t holders[BATCH];  /* … and where they are, linear */
+	unsigned nbatch;
 	struct PH_VEC(ph_addr) todo;
 	struct PH_VEC(ph_addr) asked; /* for their own code to be asked about them */
 	uint64_t word, end; /* of the index: the sweep will read what is marked between them */
@@ -80,61 +83,83 @@ static void mark_new_types(struct marker *k)
 
 /* ---- reading ----------------------------------------------------------------------------- */
 
-/* Marks what an object refers to; returns how many references that are. */
-static uint64_t scan(struct marker *k, ph_addr addr)
+/* Takes an object's references up into the batch. */
+static void gather(struct marker *k, ph_addr addr, uint64_t linear)
 {
 	struct ph_objects *os = k->m->os;
 	struct ph_refs *refs = &k->refs;
 	struct ph_object o;
-	uint64_t n = 0;
+	size_t before = refs->n;
 	if (!ph_object_at(os, addr, &o) || o.type->leaf)
-		return 0;
-	refs->n = 0;
+		return;
 	if (!k->answered && (ph_object_wants_replay(os, o.type, false) ||
 			     (!ph_object_refs(os, &o, refs) && ph_object_wants_replay(os, o.type, true)))) {
 		k->nomem |= !PH_VEC_PUSH(&k->asked, addr);
-		return 0;
+		refs->n = before;
+		return;
 	}
 	if (k->answered)
 		ph_object_refs(os, &o, refs);
-	for (size_t i = 0; i < refs->n; i++) {
-		if (mark_address(k, refs->items[i] & PH_REF_ADDR))
-			n++;
-		else
-			ph_note(k->m->b->notes, PH_NOTE_BAD_REFERENCE, addr);
-	}
-	return n;
+	build_fetch(k->m->b, refs, before);
+	k->holders[k->nbatch] = linear;
+	k->ends[k->nbatch++] = refs->n;
 }
 
-/* The same for one in a chunk that may be another thread's. */
-static void scan_anywhere(struct marker *k, ph_addr addr)
+/* Marks what the objects of the batch refer to. */
+static void follow(struct marker *k)
 {
 	struct ph_build *b = k->m->b;
-	uint64_t chunk = ph_mem_linear(b->os->mem, addr) / INDEX_SPAN / CHUNK_WORDS;
-	__atomic_fetch_add(&b->chunks[chunk].edges, scan(k, addr), __ATOMIC_RELAXED);
+	uint64_t edges = 0;
+	size_t i = 0;
+	for (unsigned j = 0; j < k->nbatch; j++) {
+		uint64_t chunk = k->holders[j] / CHUNK_BYTES;
+		for (; i < k->ends[j]; i++) {
+			if (mark_address(k, k->refs.items[i] & PH_REF_ADDR))
+				edges++;
+			else
+				ph_note(b->notes, PH_NOTE_BAD_REFERENCE, ph_mem_addr(b->os->mem, k->holders[j]));
+		}
+		if (j + 1 < k->nbatch && chunk == k->holders[j + 1] / CHUNK_BYTES)
+			continue;
+		__atomic_fetch_add(&b->chunks[chunk].edges, edges, __ATOMIC_RELAXED);
+		edges = 0;
+	}
+	k->nbatch = 0;
+	k->refs.n = 0;
 }
 
 static void scan_todo(struct marker *k)
 {
-	for (unsigned n = 0; k->todo.n && ((++n & 0xffff) || !ph_interrupted);)
-		scan_anywhere(k, k->todo.items[--k->todo.n]);
+	while (k->todo.n || k->nbatch) {
+		if (!k->todo.n || k->nbatch == BATCH) {
+			follow(k);
+			if (ph_interrupted)
+				return;
+			continue;
+		}
+		ph_addr addr = k->todo.items[--k->todo.n];
+		gather(k, addr, ph_mem_linear(k->m->os->mem, addr));
+	}
 }
 
 static void sweep_chunk(struct marker *k, uint64_t chunk)
 {
 	struct ph_build *b = k->m->b;
 	struct build_cursor c = { .mem = b->os->mem };
-	uint64_t edges = 0;
 	k->end = build_chunk_end(b, chunk);
 	for (k->word = build_chunk_first(chunk); k->word < k->end; k->word++) {
 		struct ph_index_word *w = &b->index.words[k->word];
-		while (w->unread) { /* more may come while these are read */
+		bool last = k->word + 1 == k->end;
+		while (w->unread || (last && k->nbatch)) {
+			if (!w->unread || k->nbatch == BATCH) {
+				follow(k); /* more may be unread then */
+				continue;
+			}
 			uint64_t linear = k->word * INDEX_SPAN + 8 * (uint64_t)__builtin_ctzll(w->unread);
 			w->unread &= w->unread - 1;
-			edges += scan(k, build_address(&c, linear));
+			gather(k, build_address(&c, linear), linear);
 		}
 	}
-	__atomic_fetch_add(&b->chunks[chunk].edges, edges, __ATOMIC_RELAXED);
 }
 
 static void sweep(void *markers, unsigned index)
@@ -164,7 +189,9 @@ static struct ph_err *ask(struct marker *k)
 	struct ph_err *err = ph_objects_replay(k->m->os, k->asked.items, n);
 	k->answered = true;
 	for (size_t i = 0; !err && i < n; i++) {
-		scan_anywhere(k, k->asked.items[i]);
+		gather(k, k->asked.items[i], ph_mem_linear(k->m->os->mem, k->asked.items[i]));
+		if (k->nbatch == BATCH || i + 1 == n)
+			follow(k);
 		if (!(i & 0xffff) && ph_interrupted)
 			err = ph_err_interrupted();
 	}
@@ -238,7 +265,7 @@ static void mark_known(struct marker *k)
 /* ---- all together ---------------------------------------------------------------------------------- */
 
 /* What the other threads have left becomes the first one's. */
-static void gather(struct marker *markers, unsigned n)
+static void join(struct marker *markers, unsigned n)
 {
 	struct marker *first = &markers[0];
 	for (unsigned i = 1; i < n; i++) {
@@ -264,7 +291,7 @@ struct ph_err *build_mark(struct ph_build *b)
 		markers[i] = (struct marker){ .m = &m };
 	mark_known(&markers[0]);
 	ph_parallel(b->workers, sweep, markers);
-	gather(markers, b->workers);
+	join(markers, b->workers);
 	struct ph_err *err = ph_interrupted ? ph_err_interrupted() : finish(&markers[0]);
 	bool nomem = b->os->nomem;
 	for (unsigned i = 0; i < b->workers; i++) {
