@@ -115,14 +115,19 @@ check-releases: install-check-deps ## the same on three of Debian's releases wit
 asan: install-check-deps ## the same tests with address and undefined-behaviour sanitizers
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan CFLAGS="-O1 -g" SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" run-check
 
-bench: install-check-deps ## measure pause and speed side by side with the target's own collector
-	$(MAKE) all $(BUILD)/bench/copy
-	PYHEAP=$(BUILD)/pyheap COPY=$(BUILD)/bench/copy $(PYTHON) bench/run.py $(BENCH)
+bench: install-bench-deps ## what pyheap costs, beside yardsticks, 10^6 objects; BENCH="--python P -o JSON KIND"
+	@$(MAKE) --no-print-directory all $(BUILD)/bench/copy
+	@PYHEAP=$(BUILD)/pyheap COPY=$(BUILD)/bench/copy $(PYTHON) bench/run.py $(BENCH)
+
+bench-large: ## the same with 10^7 objects: 4 GB of memory, 3 GB of TMPDIR
+	@$(MAKE) --no-print-directory bench BENCH="-n 10000000 $(BENCH)"
 
 install-demo-deps:
 	@if command -v dpkg-query >/dev/null 2>&1; then tools/install-deps.sh demo; fi
 install-static-deps:
 	@if command -v dpkg-query >/dev/null 2>&1; then tools/install-deps.sh static; fi
+install-bench-deps:
+	@if command -v dpkg-query >/dev/null 2>&1; then tools/install-deps.sh bench; fi
 install-check-deps:
 	@if command -v dpkg-query >/dev/null 2>&1; then tools/install-deps.sh check; fi
 
@@ -143,8 +148,8 @@ fuzz-snapshot: ## build a libFuzzer program that opens snapshots (clang); run bu
 	clang -O1 -g $(PH_CFLAGS) -fsanitize=address,undefined,fuzzer -o $(BUILD)/fuzz/fuzz_snapshot tests/fuzz/fuzz_snapshot.c \
 		$(BUILD)/fuzz/libpyheap.a $(LIBS)
 
-run-check: $(BUILD)/pyheap $(STATIC) $(BUILD)/check_unit $(BUILD)/check_property
-	@PYHEAP=$(BUILD)/pyheap PYHEAP_STATIC=$(STATIC) BUILD=$(BUILD) PYTHON=$(PYTHON) CC="$(CC)" tests/run.sh
+run-check: $(BUILD)/pyheap $(STATIC) $(BUILD)/check_unit $(BUILD)/check_property $(BUILD)/bench/copy
+	@PYHEAP=$(BUILD)/pyheap COPY=$(BUILD)/bench/copy PYHEAP_STATIC=$(STATIC) BUILD=$(BUILD) PYTHON=$(PYTHON) CC="$(CC)" tests/run.sh
 
 ##@ Keeping the house
 
@@ -164,4 +169,4 @@ help: ## this list
 		/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all static layouts demo check check-matrix check-releases asan bench fuzz-snapshot run-check install-demo-deps install-static-deps install-check-deps install uninstall clean format man help
+.PHONY: all static layouts demo check check-matrix check-releases asan bench bench-large fuzz-snapshot run-check install-demo-deps install-static-deps install-bench-deps install-check-deps install uninstall clean format man help

@@ -1,82 +1,142 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""pyheap side by side with its yardsticks, in turn, on the same heaps.
+"""What pyheap costs, side by side with yardsticks: on the same heaps, in turn, in rounds.
 
-    run.py [-n OBJECTS] [--rounds ROUNDS] [--python PYTHON] [-o JSON] [KIND ...]
-
-pause   pyheap's pause against a bare copy of the same memory (bench/copy.c)
-count   `top --no-retained`, attach to exit, against the target's own gc.collect()
-top     `top` with retained sizes, likewise; cycles: `cycles`, likewise
-naive   the loop over gc.get_objects() with sys.getsizeof, against gc.collect()
-Medians of all rounds; ratios below 1 mean that pyheap is faster."""
+KIND is one of mixed, graph, deep, orm (bench/workload.py), empty (an interpreter that waits)
+and small (mixed with 100,000 objects); all of them by default. Figures are medians of all
+rounds; where a round was a quarter above another one, the least and the greatest stand
+beside them. docs/performance.md says what each figure means."""
 import argparse
 import json
 import os
+import platform
+import shutil
 import statistics
 import subprocess
 import sys
-import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-PYHEAP = os.environ.get("PYHEAP", os.path.join(HERE, "../build/pyheap"))
-COPY = os.environ.get("COPY", os.path.join(HERE, "../build/bench/copy"))
+from goals import GOALS, judge
+from target import Missing
+from yardsticks import HEAPS, PYHEAP, ROWS, SMALL, Subject
 
-
-def timed(*args):
-    began = time.perf_counter()
-    out = subprocess.run(args, capture_output=True, text=True, check=True).stdout
-    return time.perf_counter() - began, out
+LARGE_SPREAD = 1.25
+UNITS = {"s": (1e3, "{:.1f}", " ms"), "B": (1, "{:.0f}", " B"), "/s": (1e-6, "{:.2f}", " M/s"), "": (1, "{:.2f}", "")}
 
 
-def measure(python, kind, n, rounds):
-    p = subprocess.Popen([python, os.path.join(HERE, "workload.py"), kind, str(n)], stdin=subprocess.PIPE,
-                         stdout=subprocess.PIPE, text=True, bufsize=1)
-    p.stdout.readline()
+def measure(options, python, kind):
+    """Every round's figures by row, and why there are none in others."""
+    rows = [r for r in ROWS if kind in r.kinds]
+    series, missing = {}, {}
+    with Subject(options, python, kind, options.n) as subject:
+        objects, rss = subject.run.objects, subject.target.rss()
+        for i in range(options.rounds):
+            print(f"{python}: {kind}, round {i + 1} of {options.rounds}", file=sys.stderr, flush=True)
+            for row in rows:
+                if row.key in missing or (row.once and i):
+                    continue
+                try:
+                    series.setdefault(row.key, []).append(row.get(subject))
+                except Missing as e:
+                    missing[row.key] = str(e)
+                    series.pop(row.key)
+    return {"objects": objects, "rss_bytes": rss, "series": series, "missing": missing}
 
-    def ask(line):
-        p.stdin.write(line + "\n")
-        p.stdin.flush()
-        return float(p.stdout.readline())
 
-    got = {k: [] for k in ("collect", "naive", "copy", "pause", "count", "top", "cycles")}
-    objects = 0
-    for _ in range(rounds):
-        got["collect"].append(ask("collect"))
-        seconds, out = timed(PYHEAP, "top", "--no-retained", "--json", str(p.pid))
-        doc = json.loads(out)
-        objects = doc["totals"]["objects"]
-        got["count"].append(seconds)
-        got["pause"].append(doc["run"]["pause_ms"] / 1e3)
-        got["copy"].append(float(timed(COPY, str(p.pid))[1].split()[1]) / 1e3)
-        got["top"].append(timed(PYHEAP, "top", "--json", str(p.pid))[0])
-        got["cycles"].append(timed(PYHEAP, "cycles", "--json", str(p.pid))[0])
-        got["naive"].append(ask("naive"))
-    p.kill()
-    p.wait()
-    m = {k: statistics.median(v) for k, v in got.items()}
-    return {"workload": kind, "objects": objects, "seconds": m,
-            "ratios": {"pause/copy": m["pause"] / m["copy"], "count/collect": m["count"] / m["collect"],
-                       "top/collect": m["top"] / m["collect"], "cycles/collect": m["cycles"] / m["collect"],
-                       "naive/collect": m["naive"] / m["collect"]}}
+def figure(values, unit):
+    if not values:
+        return "–"
+    factor, form, name = UNITS[unit]
+    text = form.format(factor * statistics.median(values)) + name
+    if max(values) > LARGE_SPREAD * min(values):
+        text += f" ({form.format(factor * min(values))}–{form.format(factor * max(values))})"
+    return text
+
+
+def print_table(head, lines):
+    """Aligned, and Markdown: the first column is words, the others are figures."""
+    widths = [max(len(line[i]) for line in (head, *lines)) for i in range(len(head))]
+    print()
+    for line in (head, [":" + "-" * (widths[0] - 1), *("-" * (w - 1) + ":" for w in widths[1:])], *lines):
+        print("| " + " | ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:]))]) + " |")
+
+
+def print_figures(got, kinds):
+    kinds = [k for k in kinds if k in got]
+    rows = [r for r in ROWS if any(got[k]["series"].get(r.key) for k in kinds)]
+    if kinds:
+        print_table(["", *kinds], [
+            ["objects", *(f"{got[k]['objects']:,}" for k in kinds)],
+            ["the target's RSS", *(f"{got[k]['rss_bytes'] / 2**20:.0f} MiB" for k in kinds)],
+            *([r.title, *(figure(got[k]["series"].get(r.key), r.unit) for k in kinds)] for r in rows)])
+
+
+def print_missing(got):
+    """A reason is said once, with the rows it is true of."""
+    reasons = {}
+    for row in ROWS:
+        for kind in got.values():
+            if row.key in kind["missing"]:
+                reasons.setdefault(kind["missing"][row.key], []).append(row.title)
+    print()
+    for reason, titles in reasons.items():
+        print(f"Left out: {', '.join(dict.fromkeys(titles))}: {reason}")
+
+
+def goal_rows(got, n):
+    series = {kind: g["series"] for kind, g in got.items()}
+    for goal in GOALS:
+        values, verdict = judge(goal, series, n)
+        measured = ", ".join(f"{k} {figure(v, goal.unit)}" for k, v in values.items())
+        yield [goal.what, f"{goal.sign} {figure([goal.limit], goal.unit)}", measured or "–", verdict]
+
+
+def report(python, options):
+    """Measures with one Python, and prints; ret is for the JSON."""
+    version = subprocess.run([python, "-V"], capture_output=True, text=True, check=True).stdout.strip()
+    got = {kind: measure(options, python, kind) for kind in options.kinds}
+    goals = list(goal_rows(got, options.n))
+    print(f"\n{version} ({python}), n = {options.n:,}, rounds: {options.rounds}")
+    print_figures(got, HEAPS)
+    print_figures(got, SMALL)
+    print_missing(got)
+    print_table(["goal", "", "measured", "kept"], goals)
+    return {"python": python, "version": version, "n": options.n, "kinds": got,
+            "goals": [dict(zip(("what", "goal", "measured", "kept"), row)) for row in goals]}
+
+
+def machine():
+    with open("/proc/cpuinfo") as f:
+        model = next((line.split(":")[1].strip() for line in f if line.startswith("model name")), platform.machine())
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    tool = subprocess.run([PYHEAP, "--version"], capture_output=True, text=True, check=True).stdout.split("\n")[0]
+    return f"{tool}; {os.cpu_count()} × {model}, {memory:.0f} GiB, Linux {platform.release()}"
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("-n", type=int, default=1000000)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-n", type=int, default=10 ** 6, metavar="OBJECTS", help="of mixed, graph, deep and orm (10^6)")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--python", default=sys.executable)
-    parser.add_argument("-o")
-    parser.add_argument("kinds", nargs="*", default=["mixed", "graph", "deep", "orm"])
-    args = parser.parse_args()
-    results = [measure(args.python, kind, args.n, args.rounds) for kind in args.kinds]
-    names = list(results[0]["ratios"])
-    print(f"{'workload':10} {'objects':>10} {'collect':>10}", *(f"{n:>15}" for n in names))
-    for r in results:
-        print(f"{r['workload']:10} {r['objects']:10,} {1e3 * r['seconds']['collect']:7.1f} ms",
-              *(f"{r['ratios'][n]:15.2f}" for n in names))
-    if args.o:
-        with open(args.o, "w") as f:
-            json.dump(results, f, indent=2)
+    parser.add_argument("--python", action="append", help="of the targets; several are measured one after the other")
+    parser.add_argument("--guppy", default=os.environ.get("GUPPY"), metavar="FOLDER",
+                        help="measure guppy3, too: the folder it was installed to (pip install --target; $GUPPY)")
+    parser.add_argument("--ivanyu", default=os.environ.get("IVANYU"), metavar="CHECKOUT",
+                        help="measure that project, too, run by the Python of this program ($IVANYU)")
+    parser.add_argument("-o", metavar="JSON", help="write the figures of all rounds")
+    parser.add_argument("kinds", nargs="*", metavar="KIND", default=[*HEAPS, *SMALL])
+    options = parser.parse_args()
+    wrong = set(options.kinds) - {*HEAPS, *SMALL}
+    if wrong or options.n < 10 or options.rounds < 1:
+        parser.error(f"no such kind: {', '.join(wrong)}" if wrong else "too few objects or rounds")
+    load = os.getloadavg()[0]
+    print(machine())
+    if load > 0.5:
+        print(f"Others are at work here (load {load:.1f})")
+    results = []
+    for python in options.python or [sys.executable]:
+        results.append(report(os.path.abspath(shutil.which(python) or python), options))
+    if options.o:
+        with open(options.o, "w") as f:
+            json.dump({"machine": machine(), "load": load, "results": results}, f, indent=1)
 
 
 main()

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Installs what is missing of what a target of the Makefile needs, from Debian.
-#   install-deps.sh build|static|demo|check          install (through sudo when not root)
-#   install-deps.sh --list build|static|demo|check   only name what is missing; exit 1 if anything is
+#   install-deps.sh build|static|demo|bench|check          install (through sudo when not root)
+#   install-deps.sh --list build|static|demo|bench|check   only name what is missing; exit 1 if anything is
 set -eu
 
 only_list=
@@ -23,15 +23,17 @@ case $system in
 esac
 demo="$build $python"
 static="$build $archives"
+bench="$demo gdb python3-objgraph"
 check="$demo $archives check gdb strace python3-jsonschema mandoc gzip zstd lz4 xz-utils libpython3-dev"
 
 case ${1-} in
 build) wanted=$build ;;
 static) wanted=$static ;;
 demo) wanted=$demo ;;
+bench) wanted=$bench ;;
 check) wanted=$check ;;
 *)
-	echo "usage: $0 [--list] build|static|demo|check" >&2
+	echo "usage: $0 [--list] build|static|demo|bench|check" >&2
 	exit 2
 	;;
 esac
