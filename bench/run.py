@@ -20,7 +20,7 @@ from target import Missing
 from yardsticks import HEAPS, PYHEAP, ROWS, SMALL, Subject
 
 LARGE_SPREAD = 1.25
-UNITS = {"s": (1e3, "{:.1f}", " ms"), "B": (1, "{:.0f}", " B"), "/s": (1e-6, "{:.2f}", " M/s"), "": (1, "{:.2f}", "")}
+UNITS = {"ms": (1e3, "{:.1f}", " ms"), "s": (1, "{:.2f}", " s"), "B": (1, "{:.0f}", " B"), "/s": (1e-6, "{:.2f}", " M/s"), "": (1, "{:.2f}", "")}
 
 
 def measure(options, python, kind):
@@ -45,6 +45,8 @@ def measure(options, python, kind):
 def figure(values, unit):
     if not values:
         return "–"
+    if unit == "s" and statistics.median(values) < 1:
+        unit = "ms"
     factor, form, name = UNITS[unit]
     text = form.format(factor * statistics.median(values)) + name
     if max(values) > LARGE_SPREAD * min(values):
@@ -117,9 +119,9 @@ def main():
     parser.add_argument("-n", type=int, default=10 ** 6, metavar="OBJECTS", help="of mixed, graph, deep and orm (10^6)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--python", action="append", help="of the targets; several are measured one after the other")
-    parser.add_argument("--guppy", default=os.environ.get("GUPPY"), metavar="FOLDER",
+    parser.add_argument("--guppy", type=os.path.abspath, default=os.environ.get("GUPPY") or None, metavar="FOLDER",
                         help="measure guppy3, too: the folder it was installed to (pip install --target; $GUPPY)")
-    parser.add_argument("--ivanyu", default=os.environ.get("IVANYU"), metavar="CHECKOUT",
+    parser.add_argument("--ivanyu", type=os.path.abspath, default=os.environ.get("IVANYU") or None, metavar="CHECKOUT",
                         help="measure that project, too, run by the Python of this program ($IVANYU)")
     parser.add_argument("-o", metavar="JSON", help="write the figures of all rounds")
     parser.add_argument("kinds", nargs="*", metavar="KIND", default=[*HEAPS, *SMALL])

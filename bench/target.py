@@ -45,8 +45,13 @@ def timed(*command, **how):
             p.returncode = os.waitstatus_to_exitcode(status)
         if p.returncode:
             stderr.seek(0)
-            raise RuntimeError(f"{' '.join(p.args)}: status {p.returncode}\n{stderr.read()}")
+            said = stderr.read().strip().splitlines() or [f"status {p.returncode}"]
+            raise RuntimeError(f"{' '.join(p.args)}: {said[-1]}")
     return Run(seconds, out, usage.ru_maxrss * 1024)
+
+
+def python_path(folder):
+    return {"PYTHONPATH": os.pathsep.join(p for p in (folder, os.environ.get("PYTHONPATH")) if p)}
 
 
 def family(pid):
@@ -83,7 +88,7 @@ class Target:
         if kind == "small":
             kind, n = "mixed", 80000  # besides the 20,000 that an interpreter has
         args = ["-c", EMPTY] if kind == "empty" else [os.path.join(HERE, "workload.py"), kind, str(n)]
-        env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **({"PYTHONPATH": path} if path else {})}
+        env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **python_path(path)}
         self.proc = subprocess.Popen([python, *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                      cwd=self.folder, env=env)
         self.pid = self.proc.pid

@@ -6,7 +6,7 @@ import sys
 import tempfile
 from typing import Callable, NamedTuple
 
-from target import HERE, Missing, Target, own_memory, timed
+from target import HERE, Missing, Target, own_memory, python_path, timed
 
 PYHEAP = os.path.abspath(os.environ.get("PYHEAP", os.path.join(HERE, "../build/pyheap")))
 COPY = os.path.abspath(os.environ.get("COPY", os.path.join(HERE, "../build/bench/copy")))
@@ -106,15 +106,15 @@ def cold(s):
 
 def guppy(s):
     if not s.options.guppy:
-        raise Missing("--guppy tells where guppy3 for this Python is")
-    return s.inside("guppy", "see --guppy")
+        raise Missing("--guppy tells where it is")
+    return s.inside("guppy", "of --guppy")
 
 
 def ivanyu(s):
     """Dump, for which the target must be running something, and the retained heap of that."""
     root = s.options.ivanyu
     if not root:
-        raise Missing("--ivanyu tells where a checkout of ivanyu/pyheap is")
+        raise Missing("--ivanyu tells where it is")
     dump, awake = (os.path.join(s.target.folder, name) for name in ("dump.pyheap", "awake"))
     ui = os.path.join(root, "pyheap-ui/src")
     open(awake, "w").close()
@@ -123,15 +123,15 @@ def ivanyu(s):
         seconds = timed("timeout", PATIENCE_S, sys.executable, os.path.join(root, "pyheap/src/pyheap_dump.py"),
                         "--pid", s.target.pid, "--file", dump, stdin=subprocess.DEVNULL).seconds
     except RuntimeError as e:
-        raise Missing(f"ivanyu/pyheap: no dump: {e}") from e
+        raise Missing(f"no dump: {e}") from e
     finally:
         os.unlink(awake)
         s.target.proc.stdout.readline()
     try:
         return seconds + timed("timeout", PATIENCE_S, sys.executable, os.path.join(ui, "analyzer.py"), "retained-heap",
-                               "--file", dump, env={**os.environ, "PYTHONPATH": ui}).seconds
+                               "--file", dump, env={**os.environ, **python_path(ui)}).seconds
     except RuntimeError as e:
-        raise Missing(f"ivanyu/pyheap: no analysis: {e}") from e
+        raise Missing(f"no analysis: {e}") from e
 
 
 class Row(NamedTuple):
