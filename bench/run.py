@@ -133,9 +133,11 @@ def main():
     print(machine())
     if load > 0.5:
         print(f"Others are at work here (load {load:.1f})")
-    results = []
-    for python in options.python or [sys.executable]:
-        results.append(report(os.path.abspath(shutil.which(python) or python), options))
+    pythons = [shutil.which(python) or parser.error(f"there is no {python}") for python in options.python or [sys.executable]]
+    try:
+        results = [report(os.path.abspath(python), options) for python in pythons]
+    except RuntimeError as e:
+        sys.exit(f"run.py: {e}")
     if options.o:
         with open(options.o, "w") as f:
             json.dump({"machine": machine(), "load": load, "results": results}, f, indent=1)
