@@ -79,14 +79,15 @@ def print_missing(got):
         for kind in got.values():
             if row.key in kind["missing"]:
                 reasons.setdefault(kind["missing"][row.key], []).append(row.title)
-    print()
-    for reason, titles in reasons.items():
-        print(f"Left out: {', '.join(dict.fromkeys(titles))}: {reason}")
+    for i, (reason, titles) in enumerate(reasons.items()):
+        print("\n" * (i == 0) + f"Left out: {', '.join(dict.fromkeys(titles))}: {reason}")
 
 
 def goal_rows(got, n):
     series = {kind: g["series"] for kind, g in got.items()}
     for goal in GOALS:
+        if not set(goal.kinds) & set(got):
+            continue
         values, verdict = judge(goal, series, n)
         measured = ", ".join(f"{k} {figure(v, goal.unit)}" for k, v in values.items())
         yield [goal.what, f"{goal.sign} {figure([goal.limit], goal.unit)}", measured or "–", verdict]
@@ -132,7 +133,7 @@ def main():
     load = os.getloadavg()[0]
     print(machine())
     if load > 0.5:
-        print(f"Others are at work here (load {load:.1f})")
+        print(f"It was at work before (load {load:.1f})")
     pythons = [shutil.which(python) or parser.error(f"there is no {python}") for python in options.python or [sys.executable]]
     try:
         results = [report(os.path.abspath(python), options) for python in pythons]
