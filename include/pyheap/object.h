@@ -13,8 +13,8 @@ struct ph_replay;
 
 /* One reference: the target's address and flags in the bits above it. */
 typedef uint64_t ph_ref;
-#define PH_REF_OWNED (1ull << 63)    /* held, but not visited by tp_traverse */
-#define PH_REF_BORROWED (1ull << 62) /* visited or found, but holds no reference count */
+#define PH_REF_BORROWED (1ull << 63) /* visited or found, but holds no reference count */
+#define PH_REF_OWNED (1ull << 62)    /* held, but not visited by tp_traverse */
 #define PH_REF_ADDR ((1ull << PH_ADDR_BITS) - 1)
 
 /* How a reference is held, before it is turned into text. */
@@ -70,7 +70,12 @@ struct ph_type {
 	size_t nslots;
 	struct ph_type_member *members; /* declared object members of C types in the base chain, by offset */
 	size_t nmembers;
-	ph_addr cached_keys;         /* ht_cached_keys, 0 = none */
+	ph_addr cached_keys;         /* ht_cached_keys, 0 = none: names of the values of its instances, … */
+	uint32_t keys_used, keys_room; /* … so many of them, of so many that there is room for … */
+	bool keys_known;             /* … if they can be read */
+	struct ph_type_word { ph_ref flags; uint32_t offset; } *words; /* where references are; words.c */
+	uint32_t words_end[3];       /* enum ph_type_words */
+	bool words_known;
 	bool leaf;                   /* instances never refer to anything but their type */
 	bool refs_exact;             /* a reader tells all that its tp_traverse visits (or it has none), … */
 	bool whole;                  /* … and what it holds beside that */
@@ -85,6 +90,7 @@ struct ph_type {
 	ph_addr sizeof_method;       /* its C function, 0 = not known */
 	bool python_sizeof;          /* a Python-level __sizeof__ was passed over */
 	uint32_t pre;                /* bytes before the object that sys.getsizeof adds */
+	uint64_t fixed_size;         /* sys.getsizeof of all instances, nothing is left out; 0 = it depends */
 
 	/* ph_objects_verify(): objects whose own code says something else, the first of them */
 	uint64_t refs_differ, sizes_differ;
@@ -92,6 +98,11 @@ struct ph_type {
 	struct ph_type *next;        /* all types of the ph_objects, by number */
 };
 
+enum ph_type_words {
+	PH_WORDS_BEFORE_DICT,  /* the dict that is not at a fixed place */
+	PH_WORDS_BEFORE_ITEMS, /* what the reader of its kind tells */
+	PH_WORDS_LAST,
+};
 enum ph_dict_mode {
 	PH_DICT_NONE,
 	PH_DICT_SLOT,    /* at dictoffset */
@@ -209,7 +220,13 @@ bool ph_object_size(struct ph_objects *os, const struct ph_object *o, uint64_t *
 		    uint64_t *ret_uncounted);
 /* Whether the own code of an object of this type is needed for its size or its references,
  * which could not be read (unread), and is to be asked. */
-bool ph_object_wants_replay(const struct ph_objects *os, const struct ph_type *type, bool unread);
+static inline bool ph_object_wants_replay(const struct ph_objects *os, const struct ph_type *t, bool unread)
+{
+	if (t->sizer && (t->refs_exact || !t->have_gc || !t->traverse) && !unread)
+		return false;
+	return os->options && os->options->replay && !os->options->refused &&
+	       (!t->sizer || (t->have_gc && t->traverse && (unread || !t->refs_exact)));
+}
 /* Runs the objects' own code; what it tells is what ph_object_refs() and _size() give
  * from then on. Objects whose code fails stay as they are. */
 struct ph_err *ph_objects_replay(struct ph_objects *os, const ph_addr *addrs, size_t n);

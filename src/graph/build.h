@@ -49,13 +49,39 @@ static inline uint32_t build_target(const struct ph_build *b, ph_ref ref)
 /* Objects whose references are gathered before any of them is followed: what they lead to
  * is fetched from memory meanwhile, all at once and not one after the other. */
 #define BATCH 32
-static inline void build_fetch(const struct ph_build *b, const struct ph_refs *refs, size_t from)
+struct build_batch {
+	struct ph_refs refs; /* of the objects, one after the other, … */
+	struct PH_VEC(uint64_t) linear; /* … where they lead to, PH_NOWHERE: to no object, … */
+	size_t ends[BATCH];  /* … each object's up to here */
+	unsigned n;
+};
+/* Ends the references of an object, which were appended to refs. */
+static inline void build_batch_end(const struct ph_build *b, struct build_batch *batch)
 {
-	for (size_t i = from; i < refs->n; i++) {
-		uint64_t linear = ph_mem_linear(b->os->mem, refs->items[i] & PH_REF_ADDR);
-		if (linear != PH_NOWHERE)
-			__builtin_prefetch(&b->index.words[linear / INDEX_SPAN]);
+	size_t n = batch->refs.n;
+	if (!PH_VEC_RESERVE(&batch->linear, n - batch->linear.n)) {
+		batch->refs.nomem = true;
+		n = batch->refs.n = batch->linear.n;
 	}
+	for (size_t i = batch->linear.n; i < n; i++) {
+		ph_addr addr = batch->refs.items[i] & PH_REF_ADDR;
+		uint64_t linear = addr & 7 ? PH_NOWHERE : ph_mem_linear(b->os->mem, addr);
+		if (linear != PH_NOWHERE)
+			__builtin_prefetch(ph_index_word(&b->index, linear));
+		batch->linear.items[i] = linear;
+	}
+	batch->linear.n = n;
+	batch->ends[batch->n++] = n;
+}
+static inline void build_batch_clear(struct build_batch *batch)
+{
+	batch->n = 0;
+	batch->refs.n = batch->linear.n = 0;
+}
+static inline void build_batch_free(struct build_batch *batch)
+{
+	ph_refs_free(&batch->refs);
+	ph_vec_free(&batch->linear);
 }
 /* Named holders, threads and frames; the threads' own names, once there are labels. */
 struct ph_err *build_roots(const struct ph_build *b, struct ph_graph *g);

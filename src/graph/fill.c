@@ -14,9 +14,7 @@ struct fill {
 /* One thread's. */
 struct filler {
 	struct fill *f;
-	struct ph_refs refs; /* of the objects of a batch, one after the other … */
-	size_t ends[BATCH];  /* … each up to here */
-	unsigned nbatch;
+	struct build_batch batch;
 	uint32_t *found;     /* [n] counted references found to each node */
 	uint64_t edge, end;  /* where the next one goes, and where those of the chunk end */
 	struct PH_VEC(struct ph_big_size) big;
@@ -26,14 +24,15 @@ struct filler {
 
 /* ---- one object ---------------------------------------------------------------------- */
 
-static void size_fill(struct filler *k, uint32_t node, const struct ph_object *o)
+/* The three fill what they are named after and return flags: one store for all of them,
+ * since after a store of bytes the compiler must read every pointer anew. */
+static uint8_t size_fill(struct filler *k, uint32_t node, const struct ph_object *o)
 {
 	const struct ph_build *b = k->f->b;
 	struct ph_graph *g = k->f->g;
 	uint64_t shallow, uncounted;
-	if (ph_object_size(b->os, o, &shallow, &uncounted))
-		g->flags[node] |= PH_NODE_SIZE_EXACT;
-	else
+	bool exact = ph_object_size(b->os, o, &shallow, &uncounted);
+	if (!exact)
 		ph_note(b->notes, PH_NOTE_INEXACT_SIZE, o->address);
 	if (o->type->python_sizeof)
 		ph_note(b->notes, PH_NOTE_PYTHON_SIZEOF, o->address);
@@ -42,17 +41,26 @@ static void size_fill(struct filler *k, uint32_t node, const struct ph_object *o
 		g->uncounted_[node] = uncounted < UINT32_MAX ? (uint32_t)uncounted : UINT32_MAX;
 	if (shallow >= UINT32_MAX || uncounted >= UINT32_MAX)
 		k->nomem |= !PH_VEC_PUSH(&k->big, (struct ph_big_size){ node, shallow, uncounted });
+	return exact ? PH_NODE_SIZE_EXACT : 0;
 }
 
-static void refs_gather(struct filler *k, uint32_t node, const struct ph_object *o)
+static uint8_t refs_gather(struct filler *k, const struct ph_object *o)
 {
 	const struct ph_build *b = k->f->b;
-	size_t before = k->refs.n;
-	if (o->type->leaf || ph_object_refs(b->os, o, &k->refs))
-		k->f->g->flags[node] |= PH_NODE_REFS_EXACT;
-	else
-		ph_note(b->notes, PH_NOTE_INEXACT_REFS, o->address);
-	build_fetch(b, &k->refs, before);
+	if (o->type->leaf || ph_object_refs(b->os, o, &k->batch.refs))
+		return PH_NODE_REFS_EXACT;
+	ph_note(b->notes, PH_NOTE_INEXACT_REFS, o->address);
+	return 0;
+}
+
+static uint8_t count_fill(struct filler *k, uint32_t node, const struct ph_object *o)
+{
+	struct ph_objects *os = k->f->b->os;
+	bool immortal;
+	uint64_t count = ph_object_refcount(os, o, &immortal);
+	k->f->g->refcount[node] = count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
+	uint8_t tracked = ph_object_tracked(os, o) ? PH_NODE_TRACKED | (uint8_t)(k->f->generation << PH_NODE_GEN_SHIFT) : 0;
+	return tracked | (immortal ? PH_NODE_IMMORTAL : 0);
 }
 
 static void weak_fill(struct filler *k, uint32_t node, const struct ph_object *o)
@@ -64,22 +72,13 @@ static void weak_fill(struct filler *k, uint32_t node, const struct ph_object *o
 
 static void node_fill(struct filler *k, uint32_t node, ph_addr addr)
 {
-	struct ph_objects *os = k->f->b->os;
 	struct ph_graph *g = k->f->g;
 	struct ph_object o;
-	bool immortal;
 	g->address[node] = addr;
-	if (!ph_object_at(os, addr, &o)) /* cannot be: it was read before */
+	if (!ph_object_at(k->f->b->os, addr, &o)) /* cannot be: it was read before */
 		return;
 	g->type[node] = o.type->id;
-	uint64_t count = ph_object_refcount(os, &o, &immortal);
-	g->refcount[node] = count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
-	if (immortal)
-		g->flags[node] |= PH_NODE_IMMORTAL;
-	if (ph_object_tracked(os, &o))
-		g->flags[node] |= PH_NODE_TRACKED | (uint8_t)(k->f->generation << PH_NODE_GEN_SHIFT);
-	refs_gather(k, node, &o);
-	size_fill(k, node, &o);
+	g->flags[node] = count_fill(k, node, &o) | refs_gather(k, &o) | size_fill(k, node, &o);
 	if (o.type->weakref)
 		weak_fill(k, node, &o);
 }
@@ -92,31 +91,37 @@ static bool is_frozen(const struct fill *f, uint32_t node)
 	return !f->b->os->immortals && f->g->refcount[node] > PH_FROZEN_COUNT / 2;
 }
 
+/* The two flags of a reference are those of an edge, further up. */
+#define REF_TO_EDGE 32
+_Static_assert(PH_REF_OWNED >> REF_TO_EDGE == PH_EDGE_OWNED && PH_REF_BORROWED >> REF_TO_EDGE == PH_EDGE_BORROWED,
+	       "flags of references and edges");
+
 /* Makes edges of the references of a batch of nodes, the last one before `end`. */
 static void edges_fill(struct filler *k, uint32_t end)
 {
-	const struct ph_build *b = k->f->b;
-	struct ph_graph *g = k->f->g;
-	uint64_t first = k->edge;
-	size_t i = 0;
-	for (unsigned j = 0; j < k->nbatch; j++) {
-		uint32_t node = end - k->nbatch + j;
+	const struct ph_index *index = &k->f->b->index;
+	const struct build_batch *batch = &k->batch;
+	const struct ph_graph *g = k->f->g;
+	uint32_t *edges = g->edges, *found = k->found;
+	uint64_t edge = k->edge, i = 0;
+	for (unsigned j = 0; j < batch->n; j++) {
+		uint32_t node = end - batch->n + j;
 		uint32_t frozen = is_frozen(k->f, node) ? PH_EDGE_BORROWED : 0;
-		g->edge_start[node] = k->edge;
-		for (; i < k->ends[j]; i++) {
-			ph_ref ref = k->refs.items[i];
-			uint32_t to = build_target(b, ref);
-			if (!to || k->edge == k->end)
+		g->edge_start[node] = edge;
+		for (; i < batch->ends[j]; i++) {
+			ph_ref ref = batch->refs.items[i];
+			uint64_t linear = batch->linear.items[i];
+			uint32_t to = linear == PH_NOWHERE ? 0 : ph_index_id(index, linear);
+			if (!to || edge == k->end)
 				continue;
-			__builtin_prefetch(&k->found[to], 1);
-			g->edges[k->edge++] = to | frozen | (ref & PH_REF_BORROWED ? PH_EDGE_BORROWED : 0) |
-					      (ref & PH_REF_OWNED ? PH_EDGE_OWNED : 0);
+			__builtin_prefetch(&found[to], 1);
+			edges[edge++] = to | frozen | (uint32_t)(ref >> REF_TO_EDGE & (PH_EDGE_BORROWED | PH_EDGE_OWNED));
 		}
 	}
-	for (uint64_t e = first; e < k->edge; e++)
-		k->found[g->edges[e] & PH_EDGE_ID] += !(g->edges[e] & PH_EDGE_BORROWED);
-	k->nbatch = 0;
-	k->refs.n = 0;
+	for (uint64_t e = k->edge; e < edge; e++)
+		found[edges[e] & PH_EDGE_ID] += !(edges[e] & PH_EDGE_BORROWED);
+	k->edge = edge;
+	build_batch_clear(&k->batch);
 }
 
 static void chunk_fill(struct filler *k, uint64_t chunk)
@@ -130,8 +135,8 @@ static void chunk_fill(struct filler *k, uint64_t chunk)
 	for (uint64_t w = first; w < last; w++)
 		for (uint64_t bits = b->index.words[w].bits; bits; bits &= bits - 1) {
 			node_fill(k, node++, build_address(&c, w * INDEX_SPAN + 8 * (uint64_t)__builtin_ctzll(bits)));
-			k->ends[k->nbatch++] = k->refs.n;
-			if (k->nbatch == BATCH)
+			build_batch_end(b, &k->batch);
+			if (k->batch.n == BATCH)
 				edges_fill(k, node);
 		}
 	edges_fill(k, node);
@@ -191,7 +196,7 @@ static void gather(struct filler *fillers, unsigned n, uint32_t nodes)
 	struct filler *first = &fillers[0];
 	for (unsigned i = 1; i < n; i++) {
 		struct filler *k = &fillers[i];
-		first->nomem |= k->nomem || k->refs.nomem;
+		first->nomem |= k->nomem || k->batch.refs.nomem;
 		for (size_t j = 0; j < k->big.n; j++)
 			first->nomem |= !PH_VEC_PUSH(&first->big, k->big.items[j]);
 		for (size_t j = 0; j < k->weak.n; j++)
@@ -226,7 +231,7 @@ static struct ph_err *fill_all(struct fill *f, struct filler *fillers, unsigned 
 	g->nweak = (uint32_t)first->weak.n;
 	first->big.items = NULL;
 	first->weak.items = NULL;
-	return first->nomem || first->refs.nomem ? ph_err_nomem() : NULL;
+	return first->nomem || first->batch.refs.nomem ? ph_err_nomem() : NULL;
 }
 
 struct ph_err *build_fill(struct ph_build *b, struct ph_graph *g, uint32_t **ret_found)
@@ -237,7 +242,7 @@ struct ph_err *build_fill(struct ph_build *b, struct ph_graph *g, uint32_t **ret
 	for (unsigned i = 0; i < b->workers; i++) {
 		if (err || i)
 			ph_big_free(fillers[i].found, g->n * sizeof *fillers[i].found);
-		ph_refs_free(&fillers[i].refs);
+		build_batch_free(&fillers[i].batch);
 		ph_vec_free(&fillers[i].big);
 		ph_vec_free(&fillers[i].weak);
 	}

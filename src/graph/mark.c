@@ -19,10 +19,8 @@ struct mark {
 /* One thread's. */
 struct marker {
 	struct mark *m;
-	struct ph_refs refs;      /* of the objects of a batch, one after the other … */
-	size_t ends[BATCH];       /* … each up to here … */
-	uint64_t holders[BATCH];  /* … and where they are, linear */
-	unsigned nbatch;
+	struct build_batch batch;
+	uint64_t holders[BATCH]; /* where its objects are, linear */
 	struct PH_VEC(ph_addr) todo;
 	struct PH_VEC(ph_addr) asked; /* for their own code to be asked about them */
 	uint64_t word, end; /* of the index: the sweep will read what is marked between them */
@@ -55,19 +53,22 @@ static void mark_new(struct marker *k, ph_addr addr, uint64_t linear, const stru
 		k->nomem |= !PH_VEC_PUSH(&k->todo, addr);
 }
 
-/* False when no object can be at addr. */
-static bool mark_address(struct marker *k, ph_addr addr)
+/* False when no object can be there. */
+static inline bool mark_at(struct marker *k, ph_addr addr, uint64_t linear)
 {
-	struct ph_objects *os = k->m->os;
-	uint64_t linear = ph_mem_linear(os->mem, addr);
-	if (linear == PH_NOWHERE || addr & 7)
+	if (linear == PH_NOWHERE)
 		return false;
 	if (ph_index_has(&k->m->b->index, linear))
 		return true;
-	const struct ph_type *t = ph_object_type(os, addr);
+	const struct ph_type *t = ph_object_type(k->m->os, addr);
 	if (t)
 		mark_new(k, addr, linear, t);
 	return t != NULL;
+}
+
+static bool mark_address(struct marker *k, ph_addr addr)
+{
+	return mark_at(k, addr, addr & 7 ? PH_NOWHERE : ph_mem_linear(k->m->os->mem, addr));
 }
 
 /* Types are objects, too, and static ones may be held by nothing but their instances. */
@@ -87,7 +88,7 @@ static void mark_new_types(struct marker *k)
 static void gather(struct marker *k, ph_addr addr, uint64_t linear)
 {
 	struct ph_objects *os = k->m->os;
-	struct ph_refs *refs = &k->refs;
+	struct ph_refs *refs = &k->batch.refs;
 	struct ph_object o;
 	size_t before = refs->n;
 	if (!ph_object_at(os, addr, &o) || o.type->leaf)
@@ -100,38 +101,37 @@ static void gather(struct marker *k, ph_addr addr, uint64_t linear)
 	}
 	if (k->answered)
 		ph_object_refs(os, &o, refs);
-	build_fetch(k->m->b, refs, before);
-	k->holders[k->nbatch] = linear;
-	k->ends[k->nbatch++] = refs->n;
+	k->holders[k->batch.n] = linear;
+	build_batch_end(k->m->b, &k->batch);
 }
 
 /* Marks what the objects of the batch refer to. */
 static void follow(struct marker *k)
 {
 	struct ph_build *b = k->m->b;
+	const struct build_batch *batch = &k->batch;
 	uint64_t edges = 0;
 	size_t i = 0;
-	for (unsigned j = 0; j < k->nbatch; j++) {
+	for (unsigned j = 0; j < batch->n; j++) {
 		uint64_t chunk = k->holders[j] / CHUNK_BYTES;
-		for (; i < k->ends[j]; i++) {
-			if (mark_address(k, k->refs.items[i] & PH_REF_ADDR))
+		for (; i < batch->ends[j]; i++) {
+			if (mark_at(k, batch->refs.items[i] & PH_REF_ADDR, batch->linear.items[i]))
 				edges++;
 			else
 				ph_note(b->notes, PH_NOTE_BAD_REFERENCE, ph_mem_addr(b->os->mem, k->holders[j]));
 		}
-		if (j + 1 < k->nbatch && chunk == k->holders[j + 1] / CHUNK_BYTES)
+		if (j + 1 < batch->n && chunk == k->holders[j + 1] / CHUNK_BYTES)
 			continue;
 		__atomic_fetch_add(&b->chunks[chunk].edges, edges, __ATOMIC_RELAXED);
 		edges = 0;
 	}
-	k->nbatch = 0;
-	k->refs.n = 0;
+	build_batch_clear(&k->batch);
 }
 
 static void scan_todo(struct marker *k)
 {
-	while (k->todo.n || k->nbatch) {
-		if (!k->todo.n || k->nbatch == BATCH) {
+	while (k->todo.n || k->batch.n) {
+		if (!k->todo.n || k->batch.n == BATCH) {
 			follow(k);
 			if (ph_interrupted)
 				return;
@@ -150,8 +150,8 @@ static void sweep_chunk(struct marker *k, uint64_t chunk)
 	for (k->word = build_chunk_first(chunk); k->word < k->end; k->word++) {
 		struct ph_index_word *w = &b->index.words[k->word];
 		bool last = k->word + 1 == k->end;
-		while (w->unread || (last && k->nbatch)) {
-			if (!w->unread || k->nbatch == BATCH) {
+		while (w->unread || (last && k->batch.n)) {
+			if (!w->unread || k->batch.n == BATCH) {
 				follow(k); /* more may be unread then */
 				continue;
 			}
@@ -168,7 +168,6 @@ static void sweep(void *markers, unsigned index)
 	uint64_t chunk;
 	while (build_take(k->m->b, &k->m->next, &chunk)) {
 		sweep_chunk(k, chunk);
-		k->word = k->end = 0;
 		scan_todo(k);
 	}
 }
@@ -190,7 +189,7 @@ static struct ph_err *ask(struct marker *k)
 	k->answered = true;
 	for (size_t i = 0; !err && i < n; i++) {
 		gather(k, k->asked.items[i], ph_mem_linear(k->m->os->mem, k->asked.items[i]));
-		if (k->nbatch == BATCH || i + 1 == n)
+		if (k->batch.n == BATCH || i + 1 == n)
 			follow(k);
 		if (!(i & 0xffff) && ph_interrupted)
 			err = ph_err_interrupted();
@@ -259,6 +258,7 @@ static void mark_known(struct marker *k)
 	for (size_t i = 0; i < b->rt->ninterps; i++)
 		mark_interned(k, ph_objects_interned(b->os, i));
 	mark_new_types(k);
+	k->end = 0; /* it may be that it is left no chunk to sweep */
 	k->alone = b->workers == 1;
 }
 
@@ -295,10 +295,10 @@ struct ph_err *build_mark(struct ph_build *b)
 	struct ph_err *err = ph_interrupted ? ph_err_interrupted() : finish(&markers[0]);
 	bool nomem = b->os->nomem;
 	for (unsigned i = 0; i < b->workers; i++) {
-		nomem |= markers[i].nomem || markers[i].refs.nomem;
+		nomem |= markers[i].nomem || markers[i].batch.refs.nomem;
 		ph_vec_free(&markers[i].todo);
 		ph_vec_free(&markers[i].asked);
-		ph_refs_free(&markers[i].refs);
+		build_batch_free(&markers[i].batch);
 	}
 	return !err && nomem ? ph_err_nomem() : err;
 }

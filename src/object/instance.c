@@ -63,9 +63,7 @@ static uint32_t values_capacity(struct ph_objects *os, const struct ph_object *o
 		capacity = p ? p[ph_layout_off(os->layout, PH_F_DictValues_capacity)] : 0;
 		return capacity;
 	}
-	ph_addr keys = o->type->cached_keys;
-	uint64_t usable = m_u64(os, keys, PH_F_DictKeys_dk_usable) + m_u64(os, keys, PH_F_DictKeys_dk_nentries);
-	return keys && usable < 256 ? (uint32_t)usable : 0;
+	return o->type->keys_room;
 }
 
 static bool values_refs(struct ph_objects *os, const struct ph_object *o, const struct managed *m,
@@ -73,13 +71,13 @@ static bool values_refs(struct ph_objects *os, const struct ph_object *o, const 
 {
 	struct ph_py_dict d;
 	ph_addr values = m->values;
-	uint32_t n = values_capacity(os, o, m);
-	if (!ph_py_dict_table(os->rt, o->type->cached_keys, 0, &d))
+	uint32_t n = o->type->keys_used;
+	if (!o->type->keys_known || (out->labelled && !ph_py_dict_table(os->rt, o->type->cached_keys, 0, &d)))
 		return false;
 	if (has(os, PH_F_DictValues_values))
 		values += ph_layout_off(os->layout, PH_F_DictValues_values);
-	if (!m->inline_values || d.nentries < n)
-		n = (uint32_t)d.nentries;
+	if (m->inline_values && n > values_capacity(os, o, m))
+		n = values_capacity(os, o, m);
 	const uint8_t *p = ph_mem_at(os->mem, values, 8ull * n);
 	if (!p)
 		return n == 0;

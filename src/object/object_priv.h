@@ -85,14 +85,15 @@ static inline int64_t o_size(const struct ph_objects *os, const struct ph_object
 /* ---- collecting references ---- */
 
 bool ph_refs_grow(struct ph_refs *out, size_t more, struct ph_ref_label label);
-/* NULL pointers are skipped, as visitors do. A macro: labels are rarely wanted, and making
- * one takes longer than all the rest. */
+/* NULL pointers are skipped, as visitors do. A macro: the label is made only where it is
+ * wanted; making one takes longer than all the rest. */
 #define ref_add(out, ref, label) \
 	do { \
 		ph_ref ref_ = (ref); \
 		if (!(ref_ & PH_REF_ADDR)) \
 			break; \
-		if (__builtin_expect((out)->n == (out)->cap || (out)->labelled, 0) && !ph_refs_grow((out), 1, (label))) \
+		if (__builtin_expect((out)->n == (out)->cap || (out)->labelled, 0) && \
+		    !ph_refs_grow((out), 1, (out)->labelled ? (label) : (struct ph_ref_label){ 0 })) \
 			break; \
 		(out)->items[(out)->n++] = ref_; \
 	} while (0)
@@ -119,6 +120,11 @@ bool is_interned_dict(const struct ph_objects *os, ph_addr dict);
 
 /* The address of an instance's dict slot from the end of its items; 0 = none. */
 ph_addr dict_slot_from_end(struct ph_objects *os, const struct ph_object *o);
+
+/* Sets t->words, once all else is known; false when memory is out. words.c */
+bool words_read(struct ph_objects *os, struct ph_type *t);
+/* The references of an object whose type's words are known; out has no labels. */
+bool fast_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out);
 
 /* All references as our own readers see them; refs.c */
 bool native_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out);

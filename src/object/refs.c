@@ -147,6 +147,8 @@ bool native_refs(struct ph_objects *os, const struct ph_object *o, struct ph_ref
 	const struct ph_type *t = o->type;
 	const struct ph_kind *kind = t->kind;
 	bool exact = t->refs_exact;
+	if (t->words_known && !out->labelled)
+		return fast_refs(os, o, out);
 	if (t->nslots && !python_slots(os, o, out))
 		exact = false;
 	if (t->dict_mode != PH_DICT_NONE && !python_dict(os, o, out))
@@ -174,6 +176,9 @@ bool native_refs(struct ph_objects *os, const struct ph_object *o, struct ph_ref
 bool ph_object_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out)
 {
 	size_t before = out->n;
+	if (o->type->refs_exact && o->type->words_known && !out->labelled && fast_refs(os, o, out))
+		return true;
+	out->n = before;
 	if (o->type->refs_exact) {
 		if (native_refs(os, o, out))
 			return true;

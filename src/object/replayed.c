@@ -137,12 +137,6 @@ static bool has_traverse(const struct ph_type *t)
 	return t->have_gc && t->traverse;
 }
 
-bool ph_object_wants_replay(const struct ph_objects *os, const struct ph_type *t, bool unread)
-{
-	return os->options && os->options->replay && !os->options->refused &&
-	       (!t->sizer || (has_traverse(t) && (unread || !t->refs_exact)));
-}
-
 /* Not where a reader tells all: of some types it does not for some objects. */
 static bool asks_refs(struct ph_objects *os, ph_addr address, const struct ph_type *t)
 {

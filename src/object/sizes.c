@@ -280,6 +280,10 @@ bool ph_object_size(struct ph_objects *os, const struct ph_object *o, uint64_t *
 	bool exact = t->sizer != NULL;
 	uint64_t size = t->basicsize;
 	*ret_uncounted = 0;
+	if (t->fixed_size) {
+		*ret_shallow = t->fixed_size;
+		return true;
+	}
 	if (t->itemsize) {
 		int64_t n = o_size(os, o);
 		uint64_t items = n < 0 ? -(uint64_t)n : (uint64_t)n;

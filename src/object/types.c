@@ -378,6 +378,26 @@ static void pre_plan(struct ph_objects *os, struct ph_type *t)
 	t->pre = (t->have_gc ? os->head_size : 0) + (t->flags & managed ? 16 : 0);
 }
 
+/* Of instances that differ in nothing that sys.getsizeof looks at. */
+static void fixed_plan(struct ph_type *t)
+{
+	if (t->sizer && !t->sizer->size && !t->itemsize && !(t->flags & TPFLAGS_TYPE_SUBCLASS) &&
+	    t->dict_mode != PH_DICT_MANAGED)
+		t->fixed_size = t->basicsize + t->pre;
+}
+
+/* How many values an instance has whose names are in its type's keys. */
+static void keys_plan(struct ph_objects *os, struct ph_type *t)
+{
+	struct ph_py_dict d;
+	if (t->dict_mode != PH_DICT_MANAGED || !ph_py_dict_table(os->rt, t->cached_keys, 0, &d))
+		return;
+	uint64_t room = d.nentries + m_u64(os, t->cached_keys, PH_F_DictKeys_dk_usable);
+	t->keys_known = d.nentries <= UINT32_MAX;
+	t->keys_used = (uint32_t)d.nentries;
+	t->keys_room = room < 256 ? (uint32_t)room : 0;
+}
+
 /* ---- reading one --------------------------------------------------------------------------------------- */
 
 static void type_free(struct ph_type *t)
@@ -387,6 +407,7 @@ static void type_free(struct ph_type *t)
 	free(t->name);
 	free(t->slots);
 	free(t->members);
+	free(t->words);
 	free(t);
 }
 
@@ -443,6 +464,12 @@ static struct ph_type *type_read(struct ph_objects *os, ph_addr at, struct ph_ty
 	size_plan(os, t);
 	t->leaf &= t->sizer != NULL; /* its size may have to be asked for */
 	pre_plan(os, t);
+	fixed_plan(t);
+	keys_plan(os, t);
+	if (!words_read(os, t)) {
+		type_free(t);
+		return NULL;
+	}
 	return t;
 }
 

@@ -7,9 +7,19 @@
 
 struct verify {
 	struct ph_objects *os;
-	struct ph_refs native; /* scratch */
+	struct ph_refs native, labelled; /* scratch */
 	uint64_t answers;
 };
+
+/* With labels an object is read in another way. */
+static bool same_labelled(struct verify *v, const struct ph_object *o)
+{
+	v->labelled.labelled = true;
+	v->labelled.n = 0;
+	native_refs(v->os, o, &v->labelled);
+	return v->labelled.n == v->native.n &&
+	       !memcmp(v->labelled.items, v->native.items, v->native.n * sizeof *v->native.items);
+}
 
 /* In the order visited, repeats kept. */
 static bool same_refs(struct verify *v, const struct ph_object *o, const uint64_t *values, size_t n)
@@ -18,6 +28,8 @@ static bool same_refs(struct verify *v, const struct ph_object *o, const uint64_
 	v->native.n = 0;
 	if (!native_refs(v->os, o, &v->native))
 		return true; /* it does not say that this is all */
+	if (v->native.n && !same_labelled(v, o))
+		return false;
 	for (size_t i = 0; i < v->native.n; i++) {
 		ph_ref ref = v->native.items[i];
 		if (ref & PH_REF_OWNED)
@@ -80,10 +92,11 @@ struct ph_err *ph_objects_verify(struct ph_objects *os, const ph_addr *addrs, si
 			}
 		}
 	}
-	if (!err && v.native.nomem)
+	if (!err && (v.native.nomem || v.labelled.nomem))
 		err = ph_err_nomem();
 	ph_vec_free(&items);
 	ph_refs_free(&v.native);
+	ph_refs_free(&v.labelled);
 	*ret_answers = v.answers;
 	return err;
 }
