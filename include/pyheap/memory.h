@@ -7,7 +7,10 @@
  *
  * All segments together are numbered by one `linear` offset, ascending with
  * the address and without the holes between segments, so that bitmaps over the
- * whole heap are dense. */
+ * whole heap are dense.
+ *
+ * Ranges can be left out on purpose: what the target has there is not with us, and
+ * that somebody asked for it is remembered. */
 #ifndef PYHEAP_MEMORY_H
 #define PYHEAP_MEMORY_H
 
@@ -21,6 +24,11 @@ struct ph_segment {
 	uint64_t linear;      /* set by ph_mem_seal() */
 	bool writable;        /* in the target: may hold objects that change */
 	bool fixed;           /* the bytes are there, pager or not (a mapped file's) */
+};
+
+/* Addresses that the target has and we have not. */
+struct ph_skipped {
+	ph_addr start, end;
 };
 
 /* One 64 KiB block of target addresses that a single segment covers whole. */
@@ -37,9 +45,14 @@ struct ph_mem {
 	struct ph_segment *segs; /* sorted, no overlap; valid once sealed */
 	size_t nsegs, cap;
 	uint64_t linear_size;     /* sum of all segments' bytes, starts rounded to their place in a page */
+	uint64_t whole_size;      /* the same with what was skipped: what lengths and budgets are measured by */
 	struct ph_block **blocks; /* [addr >> 32] → [addr >> 16 & 0xffff] */
 	/* low-memory: bytes are loaded on first use; see ph_mem_set_pager() */
 	struct ph_pager *pager;
+	struct PH_VEC(struct ph_skipped) skipped; /* ascending; see ph_mem_skip() */
+	bool wanted; /* somebody asked for one of them: ph_mem_wanted() */
+	size_t (*glance)(void *ctx, ph_addr addr, void *buf, size_t n);
+	void *glance_ctx;
 };
 
 struct ph_mem *ph_mem_new(void);
@@ -52,6 +65,14 @@ struct ph_err *ph_mem_add(struct ph_mem *mem, const struct ph_segment *seg);
  * this, and not before, the functions below may be used. */
 struct ph_err *ph_mem_seal(struct ph_mem *mem);
 
+/* Leaves a range out, which no segment covers; ascending, before ph_mem_seal(). Reading it
+ * fails as where bytes are missing, but makes ph_mem_wanted() true: what was computed then
+ * is not what the whole memory would have given. */
+struct ph_err *ph_mem_skip(struct ph_mem *mem, ph_addr start, ph_addr end);
+/* How ph_mem_glance() comes by bytes that were skipped. */
+void ph_mem_set_glance(struct ph_mem *mem, size_t (*glance)(void *ctx, ph_addr addr, void *buf, size_t n),
+		       void *ctx);
+
 /* Demand loading (--low-memory): `load` fills buf with n bytes of the target at
  * addr and returns how many leading bytes it could read. Segments' `bytes` must
  * then point into reserved, writable memory that ph_mem fills window by window
@@ -63,6 +84,26 @@ struct ph_err *ph_mem_set_pager(struct ph_mem *mem, uint64_t budget,
 
 const void *ph_mem_at_slow(const struct ph_mem *mem, ph_addr addr, uint64_t n);
 uint64_t ph_mem_linear_slow(const struct ph_mem *mem, ph_addr addr);
+
+/* Whether [addr, addr + n) begins in what is there, or in what was skipped, and comes to a
+ * byte that was skipped before one that is missing anyway; of that which begins nowhere it is
+ * false. For those who do not read by the functions below. */
+bool ph_mem_meets_skipped(const struct ph_mem *mem, ph_addr addr, uint64_t n);
+/* Whether addr itself was skipped. */
+bool ph_mem_is_skipped(const struct ph_mem *mem, ph_addr addr);
+/* May be called from several threads. */
+static inline void ph_mem_want(const struct ph_mem *mem)
+{
+	__atomic_store_n(&((struct ph_mem *)mem)->wanted, true, __ATOMIC_RELAXED);
+}
+static inline bool ph_mem_wanted(const struct ph_mem *mem)
+{
+	return __atomic_load_n(&mem->wanted, __ATOMIC_RELAXED);
+}
+/* Bytes that were skipped, as the target has them now, which goes on changing them: a hint
+ * and no more. False when they cannot be had any longer, or when it does not matter because
+ * ph_mem_wanted() is true. */
+bool ph_mem_glance(const struct ph_mem *mem, ph_addr addr, void *buf, size_t n);
 
 #define PH_NOWHERE UINT64_MAX
 

@@ -35,7 +35,7 @@ static bool has_own_part(const struct ph_session *s, uint32_t node, uint32_t fro
 static struct ph_err *claim_contents(const struct ph_session *s, struct ph_excess *e)
 {
 	const struct ph_graph *g = s->graph;
-	uint64_t budget = 16 * s->rt->mem->linear_size;
+	uint64_t budget = 16 * s->rt->mem->whole_size;
 	struct ph_err *err = NULL;
 	struct part { uint32_t from, to; } *parts ph_cleanup_free = calloc(g->ntypes + 1, sizeof *parts);
 	if (!parts)

@@ -30,6 +30,7 @@ void ph_mem_free(struct ph_mem *mem)
 		free(mem->blocks[i]);
 	ph_pager_free(mem->pager);
 	free(mem->blocks);
+	ph_vec_free(&mem->skipped);
 	free(mem->segs);
 	free(mem);
 }
@@ -45,6 +46,18 @@ struct ph_err *ph_mem_add(struct ph_mem *mem, const struct ph_segment *seg)
 	mem->segs[mem->nsegs].linear = mem->nsegs; /* until sealed: rank, first added wins */
 	mem->nsegs++;
 	return NULL;
+}
+
+struct ph_err *ph_mem_skip(struct ph_mem *mem, ph_addr start, ph_addr end)
+{
+	return PH_VEC_PUSH(&mem->skipped, (struct ph_skipped){ start, end }) ? NULL : ph_err_nomem();
+}
+
+void ph_mem_set_glance(struct ph_mem *mem, size_t (*glance)(void *ctx, ph_addr addr, void *buf, size_t n),
+		       void *ctx)
+{
+	mem->glance = glance;
+	mem->glance_ctx = ctx;
 }
 
 struct ph_err *ph_mem_set_pager(struct ph_mem *mem, uint64_t budget,
@@ -173,7 +186,9 @@ static void number(struct ph_mem *mem)
 		seg->linear = linear;
 		linear += seg->end - seg->start;
 	}
-	mem->linear_size = linear;
+	mem->linear_size = mem->whole_size = linear;
+	for (size_t i = 0; i < mem->skipped.n; i++)
+		mem->whole_size += mem->skipped.items[i].end - mem->skipped.items[i].start;
 }
 
 bool ph_mem_index_block(const struct ph_mem *mem, const struct ph_segment *seg, ph_addr addr)
@@ -239,6 +254,53 @@ const struct ph_segment *ph_mem_segment(const struct ph_mem *mem, ph_addr addr)
 	return lo < mem->nsegs && mem->segs[lo].start <= addr ? &mem->segs[lo] : NULL;
 }
 
+static const struct ph_skipped *skipped_at(const struct ph_mem *mem, ph_addr addr)
+{
+	size_t lo = 0, hi = mem->skipped.n;
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		if (mem->skipped.items[mid].end <= addr)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < mem->skipped.n && mem->skipped.items[lo].start <= addr ? &mem->skipped.items[lo] : NULL;
+}
+
+bool ph_mem_is_skipped(const struct ph_mem *mem, ph_addr addr)
+{
+	return mem->skipped.n && skipped_at(mem, addr);
+}
+
+bool ph_mem_meets_skipped(const struct ph_mem *mem, ph_addr addr, uint64_t n)
+{
+	const struct ph_segment *seg;
+	for (int crossings = 0; mem->skipped.n; crossings++) {
+		if (skipped_at(mem, addr))
+			return true;
+		if (!(seg = ph_mem_segment(mem, addr)) || n <= seg->end - addr)
+			return false;
+		if (crossings == MAX_CROSSINGS) /* the segments between ranges are fewer in the whole memory */
+			return true;
+		n -= seg->end - addr;
+		addr = seg->end;
+	}
+	return false;
+}
+
+bool ph_mem_glance(const struct ph_mem *mem, ph_addr addr, void *buf, size_t n)
+{
+	return !ph_mem_wanted(mem) && mem->glance && mem->glance(mem->glance_ctx, addr, buf, n) == n;
+}
+
+/* NULL for what is not there, remembered if it is only not with us. */
+static const void *missing(const struct ph_mem *mem, ph_addr addr, uint64_t n)
+{
+	if (ph_mem_meets_skipped(mem, addr, n))
+		ph_mem_want(mem);
+	return NULL;
+}
+
 /* Whether the n bytes from addr in seg on are there in one piece: in seg, or in
  * neighbours that go on where it ends. */
 static bool in_one_piece(const struct ph_mem *mem, const struct ph_segment *seg, ph_addr addr,
@@ -260,7 +322,7 @@ const void *ph_mem_at_slow(const struct ph_mem *mem, ph_addr addr, uint64_t n)
 {
 	const struct ph_segment *seg = ph_mem_segment(mem, addr);
 	if (!seg || !in_one_piece(mem, seg, addr, n))
-		return NULL;
+		return missing(mem, addr, n);
 	if (mem->pager && !ph_pager_load(mem, addr, n))
 		return NULL;
 	return seg->bytes + (addr - seg->start);
@@ -269,6 +331,8 @@ const void *ph_mem_at_slow(const struct ph_mem *mem, ph_addr addr, uint64_t n)
 uint64_t ph_mem_linear_slow(const struct ph_mem *mem, ph_addr addr)
 {
 	const struct ph_segment *seg = ph_mem_segment(mem, addr);
+	if (!seg)
+		missing(mem, addr, 1);
 	return seg ? seg->linear + (addr - seg->start) : PH_NOWHERE;
 }
 
@@ -294,8 +358,10 @@ bool ph_mem_str(const struct ph_mem *mem, ph_addr addr, char *buf, size_t max)
 		/* what is left of the page, so that a string may end just before a hole */
 		size_t part = PAGE_MASK + 1 - ((addr + i) & PAGE_MASK);
 		const struct ph_segment *seg = ph_mem_segment(mem, addr + i);
-		if (!seg)
+		if (!seg) {
+			missing(mem, addr + i, 1);
 			break;
+		}
 		if (part > seg->end - (addr + i))
 			part = seg->end - (addr + i);
 		if (part > max - i)

@@ -135,7 +135,7 @@ bool set_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *
 {
 	const struct ph_layout *l = os->layout;
 	uint64_t mask = o_u64(os, o, PH_F_PySet_mask), stride = ph_layout_size(l, PH_S_SetEntry);
-	if (mask > os->mem->linear_size / stride)
+	if (mask > os->mem->whole_size / stride)
 		return false;
 	const uint8_t *e = ph_mem_at(os->mem, o_u64(os, o, PH_F_PySet_table), (mask + 1) * stride);
 	if (!e)
@@ -207,7 +207,7 @@ bool lru_cache_refs(struct ph_objects *os, const struct ph_object *o, struct ph_
 		return false;
 	ph_addr root = o->address + ph_layout_off(os->layout, PH_F_Lru_root);
 	ph_addr link = m_u64(os, root, PH_F_LruElem_next);
-	uint64_t budget = os->mem->linear_size / 32;
+	uint64_t budget = os->mem->whole_size / 32;
 	for (; link && link != root; link = m_u64(os, link, PH_F_LruElem_next)) {
 		const struct ph_type *t = ph_object_type(os, link);
 		if (!budget-- || !t)
@@ -221,7 +221,7 @@ bool lru_cache_refs(struct ph_objects *os, const struct ph_object *o, struct ph_
 	refs_slots(os, o, has(os, PH_F_Lru_kwd_mark) ? lru_cache_slots : lru_cache_slots_39, false, out);
 	bool whole = link == root;
 	/* the list holds each link once, besides the dict */
-	budget = os->mem->linear_size / 32;
+	budget = os->mem->whole_size / 32;
 	for (link = m_u64(os, root, PH_F_LruElem_next); whole && link && link != root && budget--;
 	     link = m_u64(os, link, PH_F_LruElem_next))
 		ref_add(out, (link & PH_REF_ADDR) | PH_REF_OWNED, ATTR("<link>"));

@@ -40,7 +40,7 @@ bool refs_array(struct ph_objects *os, ph_addr items, uint64_t n, bool backwards
 {
 	if (!n)
 		return true;
-	if (n > os->mem->linear_size / 8)
+	if (n > os->mem->whole_size / 8)
 		return false;
 	const uint8_t *p = ph_mem_at(os->mem, items, n * 8);
 	if (!p)
@@ -104,7 +104,7 @@ ph_addr dict_slot_from_end(struct ph_objects *os, const struct ph_object *o)
 		n = (int64_t)(o_u64(os, o, PH_F_PyLong_lv_tag) >> 3);
 	if (n < 0)
 		n = -n;
-	if (n < 0 || (uint64_t)n > os->mem->linear_size)
+	if (n < 0 || (uint64_t)n > os->mem->whole_size)
 		return 0;
 	uint64_t end = (t->basicsize + (uint64_t)n * t->itemsize + 7) & ~7ull;
 	return (uint64_t)-t->dictoffset <= end ? o->address + end + (uint64_t)t->dictoffset : 0;
@@ -259,7 +259,7 @@ bool ph_object_free_name(struct ph_objects *os, ph_addr function, uint64_t cell,
 	names = has(os, PH_F_PyCode_co_localsplusnames) ? m_u64(os, code, PH_F_PyCode_co_localsplusnames)
 							: m_u64(os, code, PH_F_PyCode_co_freevars);
 	all = m_u64(os, names, PH_F_PyVarObject_ob_size);
-	if (cell >= n || n > all || all > os->mem->linear_size / 8 ||
+	if (cell >= n || n > all || all > os->mem->whole_size / 8 ||
 	    !ph_mem_u64(os->mem, names + ph_layout_off(os->layout, PH_F_PyTuple_ob_item) + 8 * (all - n + cell), &key))
 		return false;
 	ret->key = key;

@@ -204,8 +204,8 @@ static void keep_refs(struct ph_objects *os, struct answer *a, const uint64_t *v
 {
 	struct ph_replayed *r = os->replayed;
 	/* no more references than the memory has words */
-	if (r->values.n + n > os->mem->linear_size / 8 || !PH_VEC_RESERVE(&r->values, n)) {
-		r->nomem |= r->values.n + n <= os->mem->linear_size / 8;
+	if (r->values.n + n > os->mem->whole_size / 8 || !PH_VEC_RESERVE(&r->values, n)) {
+		r->nomem |= r->values.n + n <= os->mem->whole_size / 8;
 		return;
 	}
 	a->first = r->values.n;
@@ -224,8 +224,8 @@ static void keep_size(struct ph_objects *os, struct answer *a, const struct ph_r
 	struct ph_replayed *r = os->replayed;
 	r->believed += size;
 	/* what many say they own is looked at for few of them */
-	uint64_t budget = BUFFERS * os->mem->linear_size;
-	a->has_buffer = !a->has_size && size <= os->mem->linear_size && size <= budget - r->buffers;
+	uint64_t budget = BUFFERS * os->mem->whole_size;
+	a->has_buffer = !a->has_size && size <= os->mem->whole_size && size <= budget - r->buffers;
 	r->buffers += a->has_buffer ? size : 0;
 	a->size = size;
 	a->has_size = true;

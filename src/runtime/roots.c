@@ -274,7 +274,7 @@ struct ph_err *ph_runtime_roots(const struct ph_runtime *rt, struct ph_notes *no
 				struct ph_rootrefs *refs, struct ph_running *running)
 {
 	struct roots r = { .rt = rt, .notes = notes, .refs = refs, .running = running,
-			   .budget = rt->mem->linear_size / 8 };
+			   .budget = rt->mem->whole_size / 8 };
 	for (size_t i = 0; i < rt->ninterps; i++) {
 		ph_addr in = rt->interps[i].address;
 		threads_add(&r, rt_field(rt, in, PH_F_PyInterp_threads), (uint32_t)i);
