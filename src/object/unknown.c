@@ -11,13 +11,23 @@
  * second word is a pointer to a type; in a table of types the first is one, too. */
 static bool plausible_count(struct ph_objects *os, uint64_t word)
 {
-	if (word > 0xffff && ph_object_type(os, word))
+	bool count = word > 0 && word < 1ull << 31;
+	if (os->immortals)
+		count = has(os, PH_F_PyObject_ob_overflow) ? (uint32_t)word && !(word >> 32 & 0xffff)
+							   : word > 0 && word <= 0xffffffff;
+	return count && !(word > 0xffff && ph_object_type(os, word));
+}
+
+/* In a buffer that was not copied: a view of an array, for one, points there. No object lies
+ * in the middle of a buffer; but should it look like one now, the copy is made anew. */
+static bool is_in_buffer(struct ph_objects *os, ph_addr p)
+{
+	uint64_t type;
+	if (!ph_mem_is_skipped(os->mem, p))
 		return false;
-	if (!os->immortals)
-		return word > 0 && word < 1ull << 31;
-	if (has(os, PH_F_PyObject_ob_overflow))
-		return (uint32_t)word && !(word >> 32 & 0xffff);
-	return word > 0 && word <= 0xffffffff;
+	if (ph_mem_glance(os->mem, p + os->off_type, &type, sizeof type) && !(type & 7) && ph_mem_segment(os->mem, type))
+		ph_mem_want(os->mem);
+	return true;
 }
 
 /* A collected object has a head before it: linked both ways, or empty. */
@@ -45,10 +55,12 @@ static bool plausible_size(struct ph_objects *os, ph_addr p, const struct ph_typ
 
 static bool is_object(struct ph_objects *os, ph_addr p)
 {
-	uint64_t count;
-	if (!p || p & 7 || p >> PH_ADDR_BITS ||
+	uint64_t count, type;
+	if (!p || p & 7 || p >> PH_ADDR_BITS || is_in_buffer(os, p) ||
 	    !ph_mem_u64(os->mem, p + ph_layout_off(os->layout, PH_F_PyObject_ob_refcnt), &count) ||
 	    !plausible_count(os, count))
+		return false;
+	if (!ph_mem_u64(os->mem, p + os->off_type, &type) || is_in_buffer(os, type))
 		return false;
 	const struct ph_type *t = ph_object_type(os, p);
 	if (!t || !ph_mem_at(os->mem, p, t->head_bytes))

@@ -30,7 +30,7 @@ static void walk_init(struct walk *w)
 	w->head_size = ph_layout_size(l, PH_S_GCHead);
 	w->next_off = ph_layout_off(l, PH_F_GCHead_next);
 	w->prev_off = ph_layout_off(l, PH_F_GCHead_prev);
-	w->budget = w->rt->mem->linear_size / 16;
+	w->budget = w->rt->mem->whole_size / 16;
 }
 
 static uint64_t link_at(const struct walk *w, ph_addr head, uint32_t off)
@@ -154,6 +154,8 @@ void ph_runtime_tracked(const struct ph_runtime *rt, unsigned skip, struct ph_no
 			generations_walk(&w, &rt->interps[i]);
 	if (!rt->collecting)
 		return;
+	if (rt->mem->skipped.n) /* it counts where a stack's segment ends */
+		ph_mem_want(rt->mem);
 	for (size_t i = 0; i < rt->target->nthreads; i++)
 		stack_lists_walk(&w, &rt->target->threads[i]);
 }

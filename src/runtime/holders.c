@@ -77,7 +77,7 @@ static void holders_init(struct holders *h, const struct ph_runtime *rt, ph_hold
 	static const enum ph_field fields[] = { PH_F_PyInterp_static_types, PH_F_PyInterp_extension_types,
 						PH_F_PyInterp_type_versions, PH_F_PyInterp_func_versions };
 	/* the places that are searched hardly overlap, but in a forged core they may */
-	*h = (struct holders){ .rt = rt, .fn = fn, .ctx = ctx, .budget = 4 * rt->mem->linear_size };
+	*h = (struct holders){ .rt = rt, .fn = fn, .ctx = ctx, .budget = 4 * rt->mem->whole_size };
 	h->tuple_type = tuple_type(rt);
 	for (size_t i = 0; i < rt->ninterps; i++) {
 		ph_addr interp = rt->interps[i].address;
@@ -174,6 +174,8 @@ static void items(struct holders *h, ph_addr container, const char *name)
 static void behind(struct holders *h, ph_addr start, uint32_t bytes, const char *name)
 {
 	const struct ph_segment *s = bytes ? ph_mem_segment(h->rt->mem, start) : NULL;
+	if (bytes && !s && ph_mem_is_skipped(h->rt->mem, start)) /* no words there are references */
+		spend(h, bytes);
 	if (!s || !s->writable || !spend(h, bytes))
 		return;
 	uint64_t n = s->end - start < bytes ? s->end - start : bytes;
