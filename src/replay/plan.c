@@ -212,6 +212,30 @@ static bool stage(struct placing *p, struct place m)
 	return true;
 }
 
+/* All of [start, end) but what was skipped: using that shall be a fault. */
+static bool place_zero(const struct ph_mem *mem, struct placing *p, ph_addr start, ph_addr end)
+{
+	size_t lo = 0, hi = mem->skipped.n;
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		if (mem->skipped.items[mid].end <= start)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	for (; start < end; lo++) {
+		bool more = lo < mem->skipped.n && mem->skipped.items[lo].start < end;
+		ph_addr stop = more ? mem->skipped.items[lo].start : end;
+		if (stop > start && !PH_VEC_PUSH(&p->places, (struct place){ start, 0, stop - start, PLACE_ZERO,
+									       PLACE_READ | PLACE_WRITE }))
+			return false;
+		if (!more)
+			break;
+		start = mem->skipped.items[lo].end;
+	}
+	return true;
+}
+
 /* Pages that the target has and never wrote to are not in the copy. */
 static bool place_zeroes(const struct ph_target *target, struct placing *p)
 {
@@ -223,8 +247,7 @@ static bool place_zeroes(const struct ph_target *target, struct placing *p)
 		for (size_t k = seg; start < end; k++) {
 			bool more = k < mem->nsegs && mem->segs[k].start < end;
 			ph_addr stop = more ? mem->segs[k].start & -PAGE : end;
-			if (stop > start && !PH_VEC_PUSH(&p->places, (struct place){ start, 0, stop - start, PLACE_ZERO,
-										       PLACE_READ | PLACE_WRITE }))
+			if (stop > start && !place_zero(mem, p, start, stop))
 				return false;
 			if (!more)
 				break;

@@ -123,7 +123,7 @@ static uint32_t batch_run(struct ph_replay *r, uint32_t k)
 static bool batch_result(struct ph_replay *r, uint32_t t, uint64_t *used, struct item_result *ret)
 {
 	const volatile struct item_result *from = &r->control->results[t];
-	*ret = (struct item_result){ from->status, from->n }; /* read once */
+	*ret = (struct item_result){ from->status, from->n, from->fault }; /* read once */
 	if (ret->status > PH_REPLAY_FULL || ret->n > OUT_MAX - *used || (ret->n && ret->status != PH_REPLAY_DONE))
 		return false;
 	if (ret->n > r->cap && !ph_vec_grow_((void **)&r->values, 0, &r->cap, ret->n, sizeof *r->values)) {
@@ -136,6 +136,15 @@ static bool batch_result(struct ph_replay *r, uint32_t t, uint64_t *used, struct
 	return true;
 }
 
+/* A try that failed for want of memory that the target has. Of what a child died of nobody
+ * knows the address. */
+static void note_fault(struct ph_replay *r, const struct item_result *result, bool died)
+{
+	const struct ph_mem *mem = r->target->mem;
+	if (died ? mem->skipped.n > 0 : result->status != PH_REPLAY_DONE && ph_mem_is_skipped(mem, result->fault))
+		ph_mem_want(mem);
+}
+
 /* What the tries brought, up to the first that has to be made again; *ret_done of the n
  * items are done then. A child that has not come to the end must have a reason. */
 static void batch_deliver(struct ph_replay *r, const struct ph_replay_item *items, uint32_t n, uint32_t k,
@@ -145,12 +154,14 @@ static void batch_deliver(struct ph_replay *r, const struct ph_replay_item *item
 	uint32_t i = 0, t = 0;
 	bool dead = !r->child, reason = false;
 	for (; i < n; i++) {
-		struct item_result result = { PH_REPLAY_SKIPPED, 0 };
+		struct item_result result = { PH_REPLAY_SKIPPED, 0, 0 };
 		if (t < k && r->which[t] == i) {
 			if (!batch_result(r, t, &used, &result))
 				break;
-			if (dead && t == begun && result.status == PH_REPLAY_TODO)
+			bool died = dead && t == begun && result.status == PH_REPLAY_TODO;
+			if (died)
 				result.status = PH_REPLAY_FAULT; /* the one that it died of */
+			note_fault(r, &result, died);
 			reason |= result.status == PH_REPLAY_FULL || result.status == PH_REPLAY_TIMEOUT ||
 				  (result.status != PH_REPLAY_DONE && may_spoil(&items[i])) || (dead && t == begun);
 			if (result.status == PH_REPLAY_TODO || (result.status == PH_REPLAY_FULL && t))

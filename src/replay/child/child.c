@@ -21,6 +21,7 @@
 #define TICKS 10           /* one call may take */
 #define NOBODY 65534
 #define SIGINFO_ARCH 7     /* words: si_arch of a SIGSYS */
+#define SIGINFO_ADDR 2     /* double words: si_addr of a SIGSEGV or SIGBUS */
 
 #pragma GCC visibility push(hidden)
 extern const char child_text_end[]; /* child.lds */
@@ -33,6 +34,7 @@ static struct control *const control = (struct control *)CHILD_CONTROL;
 static struct {
 	volatile bool running;
 	volatile uint32_t status;  /* of the call, when it did not return */
+	volatile uint64_t fault;   /* the address it could not use */
 	uint32_t calls, last_call; /* the one that runs, and ran at the last tick */
 	uint32_t ticks;
 	uint64_t used;             /* values of this batch written so far */
@@ -172,6 +174,8 @@ static void handler(int number, void *info, void *context)
 	if (number == SIGSYS && play_kernel(info, context))
 		return;
 	if (number != SIGPROF) {
+		if (call.running && (number == SIGSEGV || number == SIGBUS))
+			call.fault = ((const uint64_t *)info)[SIGINFO_ADDR];
 		fail(context, PH_REPLAY_FAULT);
 		return;
 	}
@@ -381,11 +385,12 @@ static void batch(void)
 			arch_reset(call.thread); /* as one has left the processor is not for the next */
 		tag = item.tag;
 		call.status = PH_REPLAY_DONE;
+		call.fault = 0;
 		work(&item);
 		uint32_t status = call.full ? PH_REPLAY_FULL : call.status;
 		if (status != PH_REPLAY_DONE)
 			call.used = call.base;
-		control->results[i] = (struct item_result){ status, (uint32_t)(call.used - call.base) };
+		control->results[i] = (struct item_result){ status, (uint32_t)(call.used - call.base), call.fault };
 		if (status == PH_REPLAY_FULL || status == PH_REPLAY_TIMEOUT ||
 		    (status != PH_REPLAY_DONE && item.kind != PH_REPLAY_TRAVERSE))
 			break; /* pyheap asks again for what it wants of the rest */

@@ -57,6 +57,7 @@ enum child_step {
 struct item_result {
 	uint32_t status; /* enum ph_replay_status */
 	uint32_t n;      /* values in `out`, behind those of the items before */
+	uint64_t fault;  /* the address that could not be used, 0 = it was none */
 };
 
 #define BATCH 65536u               /* items */
