@@ -63,6 +63,10 @@ struct ph_target {
 				   * was these (coredump_filter), and neither does the user */
 	uint64_t lost_bytes;      /* core: dumped, but not in the file; as far as its headers tell */
 
+	/* may be set before ph_target_capture(): buffers of a process that seem to hold no references
+	 * are not copied. Ask ph_mem_wanted() when all was read: if so, capture again without. */
+	bool skip_buffers;
+
 	/* set by ph_target_capture() */
 	struct ph_mem *mem;       /* sealed */
 	struct ph_thread_regs *threads;
@@ -71,6 +75,7 @@ struct ph_target {
 	double pause_ms;          /* first interrupt to last resume; negative = not paused; under
 				   * low_memory so far: ph_target_pause_ms() */
 	uint64_t copied_bytes;    /* of a process */
+	uint64_t skipped_bytes;   /* and what was not copied of it */
 	uint64_t rss_bytes;       /* 0 = unknown */
 	void *priv;
 };

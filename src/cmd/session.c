@@ -131,18 +131,79 @@ static bool is_of_other_version(const struct ph_session *s)
 	return l->nversions > 0;
 }
 
-struct ph_err *ph_session_read(const struct ph_source *source, const struct ph_run *run, struct ph_session *s)
+static struct ph_err *read_objects(const struct ph_source *source, const struct ph_run *run, struct ph_session *s)
 {
 	fill_meta(source, s);
 	ph_messages_phase(run->messages, "reading objects");
 	s->replay = ph_cmd_replay_options(source, run->opt, s);
 	struct ph_err *err = ph_graph_build(s->rt, &s->replay, &s->notes, &s->graph);
 	ph_messages_phase(run->messages, NULL);
-	if (!err)
-		err = prove_layout(s);
+	return err;
+}
+
+static struct ph_err *judge(const struct ph_run *run, struct ph_session *s)
+{
+	struct ph_err *err = prove_layout(s);
 	if (is_of_other_version(s))
 		ph_note(&s->notes, PH_NOTE_OTHER_LAYOUT, 0);
 	return err ? err : say_replay(run, s);
+}
+
+struct ph_err *ph_session_read(const struct ph_source *source, const struct ph_run *run, struct ph_session *s)
+{
+	struct ph_err *err = read_objects(source, run, s);
+	return err ? err : judge(run, s);
+}
+
+/* ---- with buffers left out ------------------------------------------------------------ */
+
+static void forget_reading(struct ph_session *s)
+{
+	ph_graph_free(s->graph);
+	ph_runtime_free(s->rt);
+	ph_err_free(s->replay.refused);
+	free(s->script);
+	s->graph = NULL;
+	s->rt = NULL;
+	s->replay.refused = NULL;
+	s->script = NULL;
+}
+
+static struct ph_err *capture_and_read(const struct ph_source *source, const struct ph_run *run, struct ph_session *s)
+{
+	struct ph_err *err = ph_session_capture(run, s);
+	return err ? err : read_objects(source, run, s);
+}
+
+static void say_skipped(const struct ph_run *run, const struct ph_session *s, bool again)
+{
+	char size[PH_TEXT_NUMBER];
+	if (!run->opt->verbose || !s->target->skipped_bytes)
+		return;
+	ph_text_size(size, (int64_t)s->target->skipped_bytes, false, false);
+	ph_messages_say(run->messages, again ? "%s of buffers were not copied, but may hold references: once more with all"
+					     : "%s of buffers without references were not copied", size);
+}
+
+/* Once more, and nothing is left out, where that was asked for: what was read is not exact then,
+ * nor is an error. */
+static struct ph_err *capture_exactly(const struct ph_source *source, const struct ph_run *run, struct ph_session *s)
+{
+	const struct ph_notes before = s->notes;
+	s->target->skip_buffers = true;
+	struct ph_err *err = capture_and_read(source, run, s);
+	bool again = s->target->mem && ph_mem_wanted(s->target->mem) && !ph_interrupted;
+	say_skipped(run, s, again);
+	if (!again)
+		return err;
+	double pause = s->target->pause_ms;
+	ph_err_free(err);
+	forget_reading(s);
+	s->notes = before;
+	s->target->skip_buffers = false;
+	err = capture_and_read(source, run, s);
+	s->meta.pause_ms = s->target->pause_ms += pause;
+	return err;
 }
 
 static struct ph_err *walk_stages(const struct ph_source *source, const struct ph_run *run,
@@ -158,8 +219,8 @@ static struct ph_err *walk_stages(const struct ph_source *source, const struct p
 		s->stopped_since = ph_now_ns();
 		s->messages = run->messages;
 	}
-	err = ph_session_capture(run, s);
-	return err ? err : ph_session_read(source, run, s);
+	err = capture_exactly(source, run, s);
+	return err ? err : judge(run, s);
 }
 
 static struct ph_err *open_snapshot(const struct ph_source *source, const struct ph_run *run,

@@ -23,14 +23,20 @@ static void release(struct ph_target *target)
 	ph_target_reset(target);
 	ph_copy_deinit(&p->copy);
 	ph_plan_deinit(&p->plan);
+	ph_vec_free(&p->buffers);
 	ph_stop_end(p->stop);
 	p->stop = NULL;
 }
 
-static struct ph_err *plan(struct ph_target *target)
+/* stopped: what was found to hold no references is looked at once more, and no more. */
+static struct ph_err *plan(struct ph_target *target, bool stopped)
 {
 	struct ph_process *p = target->priv;
-	return ph_plan_make(target->pid, &p->maps, target, p->low_memory, &p->plan);
+	struct ph_err *err = ph_plan_make(target->pid, &p->maps, target, p->low_memory, &p->plan);
+	if (err || p->low_memory || p->no_pause || !target->skip_buffers)
+		return err;
+	err = (stopped ? ph_buffers_check : ph_buffers_find)(&p->reader, &p->maps, &p->plan, &p->buffers);
+	return err ? err : ph_plan_skip(&p->plan, &p->buffers);
 }
 
 /* After an exec the memory is another one. */
@@ -71,7 +77,7 @@ static struct ph_err *prepare(struct ph_target *target)
 	if (!err && changed)
 		err = ph_process_modules(target);
 	if (!err)
-		err = plan(target);
+		err = plan(target, false);
 	return err ? err : make_room(target);
 }
 
@@ -97,7 +103,7 @@ static struct ph_err *take(struct ph_target *target, bool *ret_changed)
 	clock_gettime(CLOCK_REALTIME, &target->captured_at);
 	struct ph_err *err = ph_process_look(target, ret_changed);
 	if (!err)
-		err = plan(target);
+		err = plan(target, true);
 	if (!err && !p->low_memory)
 		err = check_growth(target, expected);
 	if (!err && !p->low_memory)
@@ -174,6 +180,23 @@ static struct ph_err *add_files(struct ph_target *target, struct ph_notes *notes
 	return NULL;
 }
 
+static size_t glance(void *ctx, ph_addr addr, void *buf, size_t n)
+{
+	struct ph_process *p = ((struct ph_target *)ctx)->priv;
+	int64_t got = ph_reader_read(&p->reader, addr, buf, n);
+	return got > 0 ? (size_t)got : 0;
+}
+
+/* Somebody's stack may lie in a block of malloc's, and it counts where its segment ends. */
+static void want_stacks(struct ph_target *target)
+{
+	for (size_t i = 0; i < target->nthreads && target->mem->skipped.n; i++) {
+		const struct ph_thread_regs *t = &target->threads[i];
+		if (ph_mem_meets_skipped(target->mem, t->sp, t->tls > t->sp ? t->tls - t->sp : UINT64_MAX))
+			ph_mem_want(target->mem);
+	}
+}
+
 static struct ph_err *add_memory(struct ph_target *target, struct ph_notes *notes)
 {
 	struct ph_process *p = target->priv;
@@ -185,11 +208,16 @@ static struct ph_err *add_memory(struct ph_target *target, struct ph_notes *note
 		err = ph_windows_add(target);
 	} else {
 		ph_copy_trim(&p->copy, p->plan.size);
+		ph_mem_set_glance(target->mem, glance, target);
 		err = ph_copy_add(&p->copy, &p->plan, target, notes, target->mem);
 	}
 	if (!err)
 		err = add_files(target, notes);
-	return err ? err : ph_mem_seal(target->mem);
+	if (!err)
+		err = ph_mem_seal(target->mem);
+	if (!err)
+		want_stacks(target);
+	return err;
 }
 
 static struct ph_err *finish(struct ph_target *target, bool maps_changed, struct ph_notes *notes)
@@ -198,6 +226,7 @@ static struct ph_err *finish(struct ph_target *target, bool maps_changed, struct
 	struct ph_err *err = NULL;
 	if (!p->low_memory)
 		target->copied_bytes = p->plan.target_bytes - p->copy.bad.n * PH_PAGE;
+	target->skipped_bytes = p->plan.skipped_bytes;
 	if (p->no_pause) {
 		ph_note(notes, PH_NOTE_NOT_PAUSED, 0);
 		err = list_threads(target);

@@ -186,6 +186,28 @@ int64_t ph_reader_read(struct ph_reader *r, ph_addr addr, void *buf, size_t n)
 	return read_pieces(r, &p);
 }
 
+struct ph_err *ph_reader_gather(struct ph_reader *r, const ph_addr *at, size_t n, size_t len, void *buf, bool *ok)
+{
+	struct pieces *p ph_cleanup_free = malloc(sizeof *p);
+	if (!p)
+		return ph_err_nomem();
+	for (size_t i = 0; i < n;) {
+		for (p->n = 0; p->n < CALL_PIECES && i + p->n < n; p->n++) {
+			p->remote[p->n] = (struct iovec){ (void *)(uintptr_t)at[i + p->n], len };
+			p->local[p->n] = (struct iovec){ (uint8_t *)buf + (i + p->n) * len, len };
+		}
+		int64_t got = read_pieces(r, p);
+		if (got < 0)
+			return ph_process_ended(r->pid);
+		size_t whole = (size_t)got / len;
+		for (size_t k = 0; k < whole; k++)
+			ok[i++] = true;
+		if (whole < p->n && (!whole || !r->no_vm_readv)) /* without, one is read at a time */
+			ok[i++] = false;
+	}
+	return NULL;
+}
+
 /* How far the reading came: `in` bytes into a run of the plan. */
 struct place {
 	size_t run;
@@ -298,7 +320,9 @@ struct ph_err *ph_copy_add(struct ph_copy *copy, const struct ph_plan *plan,
 	for (size_t i = 0; i < plan->runs.n; i++) {
 		const struct ph_run *r = &plan->runs.items[i];
 		ph_addr at = r->start, end = ph_run_end(target, r);
-		struct ph_err *err = NULL;
+		struct ph_err *err = r->source == PH_RUN_SKIPPED ? ph_mem_skip(mem, at, end) : NULL;
+		if (!err && r->source == PH_RUN_SKIPPED)
+			continue;
 		if (r->source == PH_RUN_FILE && end > at)
 			memcpy(copy->bytes + r->at, ph_run_file_bytes(target, r, at, end - at), end - at);
 		for (; !err && bad < copy->bad.n && copy->bad.items[bad] < end; bad++) {

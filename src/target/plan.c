@@ -274,5 +274,5 @@ const struct ph_run *ph_plan_find(const struct ph_plan *plan, ph_addr addr)
 void ph_plan_deinit(struct ph_plan *plan)
 {
 	ph_vec_free(&plan->runs);
-	plan->size = plan->target_bytes = 0;
+	plan->size = plan->target_bytes = plan->skipped_bytes = 0;
 }

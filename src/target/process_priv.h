@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the files of a live process share: permission.c says why it may not be read,
- * maps.c lists its mappings, plan.c its pages, budget.c asks whether a copy fits,
+ * maps.c lists its mappings, plan.c its pages, buffers.c those that need not be copied, budget.c asks whether a copy fits,
  * stop.c holds its threads, copy.c takes its memory, window.c takes it bit by bit. */
 #ifndef PYHEAP_PROCESS_PRIV_H
 #define PYHEAP_PROCESS_PRIV_H
@@ -47,6 +47,7 @@ enum ph_run_source {
 	PH_RUN_TARGET, /* pages that only the process has */
 	PH_RUN_FILE,   /* pages that are as the module's file has them */
 	PH_RUN_ZERO,   /* pages of anonymous memory that were never touched */
+	PH_RUN_SKIPPED, /* like TARGET, but not copied: it has no bytes in the copy */
 };
 /* Pages that lie in one piece in the target and in the copy. */
 struct ph_run {
@@ -62,6 +63,7 @@ struct ph_plan {
 	struct PH_VEC(struct ph_run) runs; /* ascending */
 	uint64_t size;                     /* of the copy */
 	uint64_t target_bytes;             /* of it, to be read from the target */
+	uint64_t skipped_bytes;            /* of the target, not in the copy */
 };
 /* `modules` says which mappings have a file of their own; whole_files: also the
  * modules' mappings that were not written to (else ph_module_add_range() has them). */
@@ -70,6 +72,24 @@ struct ph_err *ph_plan_make(pid_t pid, const struct ph_mappings *maps,
 /* The run of addr, or NULL. */
 const struct ph_run *ph_plan_find(const struct ph_plan *plan, ph_addr addr);
 void ph_plan_deinit(struct ph_plan *plan);
+
+struct ph_reader;
+
+/* ---- buffers.c ------------------------------------------------------------------ */
+
+/* A block of malloc's that seems to hold no references. */
+struct ph_buffer {
+	ph_addr start, end;
+};
+struct ph_buffers PH_VEC(struct ph_buffer); /* ascending */
+/* The large ones among what the plan takes, if they are worth it. The target may run. */
+struct ph_err *ph_buffers_find(struct ph_reader *reader, const struct ph_mappings *maps, const struct ph_plan *plan,
+			       struct ph_buffers *ret);
+/* Drops those that are no longer there, at a few looks. */
+struct ph_err *ph_buffers_check(struct ph_reader *reader, const struct ph_mappings *maps, const struct ph_plan *plan,
+				struct ph_buffers *buffers);
+/* Takes them out of the plan, but for their ends. */
+struct ph_err *ph_plan_skip(struct ph_plan *plan, const struct ph_buffers *buffers);
 
 /* ---- budget.c, cgroup.c --------------------------------------------------------- */
 
@@ -123,6 +143,10 @@ struct ph_reader {
 int ph_reader_open(struct ph_reader *r);
 /* Returns the leading bytes that could be read; −1 when the process has ended. */
 int64_t ph_reader_read(struct ph_reader *reader, ph_addr addr, void *buf, size_t n);
+/* Reads `len` bytes at each of n addresses, one behind the other into buf; ok tells for each
+ * whether it could be read. Error 2: the process has ended. */
+struct ph_err *ph_reader_gather(struct ph_reader *reader, const ph_addr *at, size_t n, size_t len, void *buf,
+				bool *ok);
 
 /* Our copy of a process's pages, in one piece. */
 struct ph_copy {
@@ -167,6 +191,7 @@ struct ph_process {
 	struct ph_mappings maps;
 	struct ph_reader reader;
 	struct ph_plan plan;
+	struct ph_buffers buffers; /* that are not copied */
 	struct ph_copy copy;      /* low-memory: addresses only */
 	struct ph_stop *stop;     /* low-memory: held until close */
 };

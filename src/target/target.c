@@ -89,7 +89,7 @@ void ph_target_reset(struct ph_target *target)
 	target->mem = NULL;
 	target->threads = NULL;
 	target->nthreads = 0;
-	target->copied_bytes = 0;
+	target->copied_bytes = target->skipped_bytes = 0;
 	target->rss_bytes = 0;
 }
 
