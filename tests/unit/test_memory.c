@@ -87,6 +87,69 @@ START_TEST(test_overlap)
 }
 END_TEST
 
+static size_t glance(void *ctx, ph_addr addr, void *out, size_t n)
+{
+	memset(out, 0x5a, n);
+	return ctx && addr < 0x15000 ? n : 0;
+}
+
+/* What was left out on purpose: nothing is there, and it is known who asked. */
+START_TEST(test_skipped)
+{
+	static const struct { ph_addr addr; uint64_t n; bool wants; } cases[] = {
+		{ 0x10000, 0x2000, false },
+		{ 0x12000, 1, true },          /* the first byte of it */
+		{ 0x17fff, 1, true },
+		{ 0x18000, 0x1000, false },
+		{ 0x11ff8, 9, true },          /* reads into it */
+		{ 0x12000, UINT64_MAX, true },
+		{ 0x18000, 0x1001, false },    /* what is missing behind it, it does not change */
+		{ 0xfff8, 16, false },         /* begins nowhere */
+		{ 0x19000, 8, false },
+		{ 0x10000, 0x9000, true },
+		{ 0x18000, UINT64_MAX, false },
+	};
+	uint64_t word;
+	add(0x10000, 0x12000, buf);
+	add(0x18000, 0x19000, buf + 0x2000); /* goes on with us, but not in the target */
+	ck_assert_ptr_null(ph_mem_skip(mem, 0x12000, 0x18000));
+	seal();
+	ck_assert_uint_eq(mem->linear_size, 0x3000);
+	ck_assert_uint_eq(mem->whole_size, 0x9000);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		const void *p = ph_mem_at(mem, cases[i].addr, cases[i].n);
+		ck_assert_msg(ph_mem_wanted(mem) == cases[i].wants, "case %zu", i);
+		ck_assert(!p || !cases[i].wants);
+		ck_assert(cases[i].wants == ph_mem_meets_skipped(mem, cases[i].addr, cases[i].n));
+		mem->wanted = false;
+	}
+	ck_assert_uint_eq(ph_mem_linear(mem, 0x19000), PH_NOWHERE);
+	ck_assert(!ph_mem_wanted(mem) && !ph_mem_is_skipped(mem, 0x11fff) && !ph_mem_is_skipped(mem, 0x18000));
+	ck_assert_uint_eq(ph_mem_linear(mem, 0x12345), PH_NOWHERE);
+	ck_assert(ph_mem_wanted(mem) && ph_mem_is_skipped(mem, 0x12345));
+	mem->wanted = false;
+	ck_assert(!ph_mem_glance(mem, 0x12345, &word, 8));
+	ph_mem_set_glance(mem, glance, mem);
+	ck_assert(ph_mem_glance(mem, 0x12345, &word, 8) && word == 0x5a5a5a5a5a5a5a5a && !ph_mem_wanted(mem));
+	ck_assert(!ph_mem_glance(mem, 0x15000, &word, 8));
+	ph_mem_want(mem); /* from then on it does not matter */
+	ck_assert(!ph_mem_glance(mem, 0x12345, &word, 8));
+}
+END_TEST
+
+/* A string that goes on where something was left out. */
+START_TEST(test_skipped_str)
+{
+	char text[32];
+	memset(buf, 'a', 0x1000);
+	add(0x10000, 0x11000, buf);
+	ck_assert_ptr_null(ph_mem_skip(mem, 0x11000, 0x12000));
+	seal();
+	ck_assert(!ph_mem_str(mem, 0x10ffc, text, 4) && !ph_mem_wanted(mem));
+	ck_assert(!ph_mem_str(mem, 0x10ffc, text, 5) && ph_mem_wanted(mem));
+}
+END_TEST
+
 /* The definition, byte by byte, on random ranges. */
 START_TEST(test_overlap_random)
 {
@@ -378,6 +441,8 @@ Suite *memory_suite(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, test_empty);
 	tcase_add_test(tc, test_bounds);
+	tcase_add_test(tc, test_skipped);
+	tcase_add_test(tc, test_skipped_str);
 	tcase_add_test(tc, test_overlap);
 	tcase_add_loop_test(tc, test_overlap_random, 0, 200);
 	tcase_add_test(tc, test_join);
