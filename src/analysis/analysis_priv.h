@@ -26,6 +26,8 @@ struct ph_components_query {
 			      * also on error. Edges to nodes that are out do not count. */
 	uint32_t drop_edges; /* edges with one of these flags do not count */
 	bool singles;        /* also components of one object that does not refer to itself */
+	const uint32_t *candidates; /* [ncandidates] ascending: all nodes that are not out; NULL: any may be in */
+	uint32_t ncandidates;
 };
 struct ph_err *ph_components_find(const struct ph_graph *g, const struct ph_components_query *q,
 				  struct ph_components *ret);

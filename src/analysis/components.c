@@ -8,47 +8,77 @@
 #define CLOSED 0x80000000u
 
 struct frame {
-	uint64_t edge;
+	uint64_t edge;   /* the next one to follow */
 	uint32_t node;
 	uint32_t number; /* preorder number; top bit: the node refers to itself */
 };
 #define SELF 0x80000000u
 
+/* The stacks have room for all nodes; only what is used of them becomes memory. */
 struct search {
 	const struct ph_graph *g;
 	const struct ph_components_query *q;
 	uint32_t *marks;
-	struct PH_VEC(struct frame) frames;
-	struct PH_VEC(uint32_t) open; /* finished, but their component is not */
-	uint32_t numbers, ncomponents, nmembers;
+	struct frame *frames;
+	uint32_t *open;  /* finished, but their component is not */
+	uint32_t nframes, nopen, numbers, ncomponents, nmembers;
 };
 
-static bool enter(struct search *s, uint32_t node)
+/* What a node just entered leads to is asked for in good time. */
+static inline void enter(struct search *s, uint32_t node)
 {
+	const uint64_t *start = s->g->edge_start;
+	uint64_t e = start[node], end = start[node + 1];
+	for (int i = 0; i < 6 && e + i < end; i++) {
+		uint32_t to = s->g->edges[e + i] & PH_EDGE_ID;
+		__builtin_prefetch(&s->marks[to], 1);
+		__builtin_prefetch(&start[to]);
+	}
 	s->marks[node] = ++s->numbers;
-	return PH_VEC_PUSH(&s->frames, (struct frame){ s->g->edge_start[node], node, s->numbers });
+	s->frames[s->nframes++] = (struct frame){ e, node, s->numbers };
+}
+
+/* The same for the nodes that are gone back to next. */
+static inline void ask_for_frames(const struct search *s)
+{
+	const struct ph_graph *g = s->g;
+	if (s->nframes <= 10)
+		return;
+	const struct frame *near = &s->frames[s->nframes - 5], *far = &s->frames[s->nframes - 10];
+	__builtin_prefetch(&g->edges[far->edge]);
+	__builtin_prefetch(&g->edge_start[far->node + 1]);
+	__builtin_prefetch(&s->marks[far->node], 1);
+	if (near->edge < g->nedges)
+		__builtin_prefetch(&s->marks[g->edges[near->edge] & PH_EDGE_ID]);
+}
+
+static inline uint32_t top_of_open(const struct search *s)
+{
+	return s->open[s->nopen - 1];
 }
 
 /* The node of a finished frame: closes its component or leaves it to a root below. */
-static bool leave(struct search *s, const struct frame *f)
+static inline void leave(struct search *s, const struct frame *f)
 {
 	uint32_t number = f->number & ~SELF;
-	if (s->marks[f->node] != number)
-		return PH_VEC_PUSH(&s->open, f->node);
-	bool single = !s->open.n || s->marks[s->open.items[s->open.n - 1]] < number;
+	if (s->marks[f->node] != number) {
+		s->open[s->nopen++] = f->node;
+		return;
+	}
+	bool single = !s->nopen || s->marks[top_of_open(s)] < number;
 	if (single && !(f->number & SELF) && !s->q->singles) {
 		s->marks[f->node] = PH_MARK_OUT;
-		return true;
+		return;
 	}
 	uint32_t component = CLOSED | s->ncomponents++;
 	s->marks[f->node] = component;
 	s->nmembers++;
-	while (s->open.n && s->marks[s->open.items[s->open.n - 1]] >= number &&
-	       s->marks[s->open.items[s->open.n - 1]] < CLOSED) {
-		s->marks[s->open.items[--s->open.n]] = component;
+	while (s->nopen && s->marks[top_of_open(s)] >= number && s->marks[top_of_open(s)] < CLOSED) {
+		s->marks[top_of_open(s)] = component;
 		s->nmembers++;
+		if (--s->nopen > 8)
+			__builtin_prefetch(&s->marks[s->open[s->nopen - 8]], 1);
 	}
-	return true;
 }
 
 /* Follows the edges of the top frame up to one that leads to a new node;
@@ -78,22 +108,20 @@ static inline uint32_t advance(struct search *s, struct frame *f)
 
 static struct ph_err *search_from(struct search *s, uint32_t start)
 {
-	if (!enter(s, start))
-		return ph_err_nomem();
-	while (s->frames.n) {
-		uint32_t next = advance(s, &s->frames.items[s->frames.n - 1]);
+	enter(s, start);
+	while (s->nframes) {
+		uint32_t next = advance(s, &s->frames[s->nframes - 1]);
 		if (next != UINT32_MAX) {
-			if (!enter(s, next))
-				return ph_err_nomem();
+			enter(s, next);
 			if ((s->numbers & 0xffff) == 0 && ph_interrupted)
 				return ph_err_interrupted();
 			continue;
 		}
-		struct frame done = s->frames.items[--s->frames.n];
-		if (!leave(s, &done))
-			return ph_err_nomem();
-		if (s->frames.n) {
-			uint32_t below = s->frames.items[s->frames.n - 1].node;
+		struct frame done = s->frames[--s->nframes];
+		ask_for_frames(s);
+		leave(s, &done);
+		if (s->nframes) {
+			uint32_t below = s->frames[s->nframes - 1].node;
 			if (s->marks[done.node] < s->marks[below])
 				s->marks[below] = s->marks[done.node];
 		}
@@ -101,15 +129,28 @@ static struct ph_err *search_from(struct search *s, uint32_t start)
 	return NULL;
 }
 
+static inline uint32_t candidate(const struct ph_components_query *q, uint32_t i)
+{
+	return q->candidates ? q->candidates[i] : i;
+}
+
+static inline uint32_t count_candidates(const struct search *s)
+{
+	return s->q->candidates ? s->q->ncandidates : s->g->n;
+}
+
 static struct ph_err *search_all(struct search *s)
 {
 	const struct ph_graph *g = s->g;
+	uint32_t n = count_candidates(s);
 	s->marks[0] = PH_MARK_OUT;
-	if (!s->q->singles)
-		for (uint32_t v = 1; v < g->n; v++)
-			if (g->edge_start[v] == g->edge_start[v + 1])
-				s->marks[v] = PH_MARK_OUT;
-	for (uint32_t v = 1; v < g->n; v++) {
+	for (uint32_t i = 0; !s->q->singles && i < n; i++) {
+		uint32_t v = candidate(s->q, i);
+		if (g->edge_start[v] == g->edge_start[v + 1])
+			s->marks[v] = PH_MARK_OUT;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t v = candidate(s->q, i);
 		struct ph_err *err = s->marks[v] == 0 ? search_from(s, v) : NULL;
 		if (err)
 			return err;
@@ -120,6 +161,8 @@ static struct ph_err *search_all(struct search *s)
 /* Numbers the components anew, by lowest member, and lists the members. */
 static bool list_members(struct search *s, struct ph_components *c)
 {
+	_Static_assert(PH_MARK_OUT == PH_NO_COMPONENT, "what is out has none");
+	uint32_t n = count_candidates(s);
 	uint32_t *renumber ph_cleanup_free = malloc((s->ncomponents + 1ull) * sizeof *renumber);
 	c->start = calloc(s->ncomponents + 2ull, sizeof *c->start);
 	c->members = malloc((s->nmembers + 1ull) * sizeof *c->members);
@@ -128,11 +171,10 @@ static bool list_members(struct search *s, struct ph_components *c)
 	memset(renumber, 0xff, (s->ncomponents + 1ull) * sizeof *renumber);
 	/* start[i + 2] counts component i; summed up, start[i + 1] is where it
 	 * begins and, once it is filled, where it ends */
-	for (uint32_t v = 0; v < c->nnodes; v++) {
-		if (c->of[v] == PH_MARK_OUT || c->of[v] == PH_MARK_IN) {
-			c->of[v] = PH_NO_COMPONENT;
-			continue;
-		}
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t v = candidate(s->q, i);
+		if (c->of[v] == PH_MARK_OUT)
+			continue; /* that is PH_NO_COMPONENT */
 		uint32_t *id = &renumber[c->of[v] & ~CLOSED];
 		if (*id == UINT32_MAX)
 			*id = c->n++;
@@ -141,9 +183,11 @@ static bool list_members(struct search *s, struct ph_components *c)
 	}
 	for (uint32_t i = 1; i < c->n; i++)
 		c->start[i + 1] += c->start[i];
-	for (uint32_t v = 0; v < c->nnodes; v++)
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t v = candidate(s->q, i);
 		if (c->of[v] != PH_NO_COMPONENT)
 			c->members[c->start[c->of[v] + 1]++] = v;
+	}
 	c->nmembers = s->nmembers;
 	return true;
 }
@@ -153,9 +197,11 @@ struct ph_err *ph_components_find(const struct ph_graph *g, const struct ph_comp
 {
 	struct search s = { .g = g, .q = q, .marks = q->marks };
 	*ret = (struct ph_components){ .nnodes = g->n, .of = q->marks };
-	struct ph_err *err = search_all(&s);
-	ph_vec_free(&s.frames);
-	ph_vec_free(&s.open);
+	s.frames = ph_big_alloc(g->n * sizeof *s.frames);
+	s.open = ph_big_alloc(g->n * sizeof *s.open);
+	struct ph_err *err = s.frames && s.open ? search_all(&s) : ph_err_nomem();
+	ph_big_free(s.frames, g->n * sizeof *s.frames);
+	ph_big_free(s.open, g->n * sizeof *s.open);
 	if (!err && !list_members(&s, ret))
 		err = ph_err_nomem();
 	if (err)

@@ -35,31 +35,63 @@ static void mark_held(const struct ph_graph *g, uint8_t *part, uint32_t node)
 	}
 }
 
-static void mark_parts(const struct ph_graph *g, uint8_t *part)
+static void mark_held_of(const struct ph_graph *g, uint8_t *part, bool namespaces)
 {
-	for (uint32_t v = 1; v < g->n; v++)
-		if (g->types[g->type[v]].cls == PH_TYPE_INFRASTRUCTURE &&
-		    !(g->flags[v] & PH_NODE_GARBAGE))
-			part[v] = INFRASTRUCTURE;
-	for (uint32_t v = 1; v < g->n; v++)
-		if (part[v] & INFRASTRUCTURE &&
-		    g->types[g->type[v]].cls == PH_TYPE_INFRASTRUCTURE)
+	for (uint32_t v = 1; v < g->n; v++) {
+		const struct ph_graph_type *type = &g->types[g->type[v]];
+		if (part[v] & INFRASTRUCTURE && type->cls == PH_TYPE_INFRASTRUCTURE &&
+		    namespaces == (type->form == PH_FORM_MODULE || type->form == PH_FORM_TYPE))
 			mark_held(g, part, v);
+	}
 }
 
-/* Components of the nodes that have one of the parts `in` (0: nodes that have
- * not the part INFRASTRUCTURE). */
-static struct ph_err *find(const struct ph_graph *g, const uint8_t *part, uint8_t in,
-			   struct ph_components *ret)
+static bool mark_parts(const struct ph_graph *g, uint8_t *part)
+{
+	uint8_t *infrastructure ph_cleanup_free = calloc(g->ntypes + 1ull, 1);
+	if (!infrastructure)
+		return false;
+	for (uint32_t t = 0; t < g->ntypes; t++)
+		infrastructure[t] = g->types[t].cls == PH_TYPE_INFRASTRUCTURE ? INFRASTRUCTURE : 0;
+	for (uint32_t v = 1; v < g->n; v++)
+		part[v] = g->flags[v] & PH_NODE_GARBAGE ? 0 : infrastructure[g->type[v]];
+	mark_held_of(g, part, true); /* first: functions hold the same dicts, nobody asks then how */
+	mark_held_of(g, part, false);
+	return true;
+}
+
+/* Components of all nodes but those that have the part INFRASTRUCTURE. */
+static struct ph_err *find_main(const struct ph_graph *g, const uint8_t *part, struct ph_components *ret)
 {
 	struct ph_components_query q = { .drop_edges = PH_CYCLE_DROP };
 	q.marks = ph_big_alloc(g->n * sizeof *q.marks);
 	if (!q.marks)
 		return ph_err_nomem();
 	for (uint32_t v = 0; v < g->n; v++)
-		if (in ? !(part[v] & in) : part[v] & INFRASTRUCTURE)
-			q.marks[v] = PH_MARK_OUT;
+		q.marks[v] = part[v] & INFRASTRUCTURE ? PH_MARK_OUT : PH_MARK_IN;
 	return ph_components_find(g, &q, ret);
+}
+
+/* Components of those that have a part. */
+static struct ph_err *find_infra(const struct ph_graph *g, const uint8_t *part, struct ph_components *ret)
+{
+	struct PH_VEC(uint32_t) in = { 0 };
+	struct ph_components_query q = { .drop_edges = PH_CYCLE_DROP };
+	bool ok = PH_VEC_RESERVE(&in, 1);
+	for (uint32_t v = 1; ok && v < g->n; v++)
+		ok = !part[v] || PH_VEC_PUSH(&in, v);
+	q.marks = ok ? ph_big_alloc(g->n * sizeof *q.marks) : NULL;
+	if (!q.marks) {
+		ph_vec_free(&in);
+		return ph_err_nomem();
+	}
+	memset(q.marks, 0xff, g->n * sizeof *q.marks); /* PH_MARK_OUT */
+	for (uint32_t i = 0; i < in.n; i++)
+		q.marks[in.items[i]] = PH_MARK_IN;
+	q.candidates = in.items;
+	q.ncandidates = (uint32_t)in.n;
+	struct ph_err *err = ph_components_find(g, &q, ret);
+	ph_vec_free(&in);
+	return err;
 }
 
 /* Drops components of helpers alone: these are ordinary cycles. */
@@ -88,12 +120,11 @@ struct ph_err *ph_cycle_parts_find(const struct ph_graph *g, struct ph_cycle_par
 {
 	uint8_t *part ph_cleanup_free = calloc(g->n, 1);
 	*ret = (struct ph_cycle_parts){ 0 };
-	if (!part)
+	if (!part || !mark_parts(g, part))
 		return ph_err_nomem();
-	mark_parts(g, part);
-	struct ph_err *err = find(g, part, 0, &ret->main);
+	struct ph_err *err = find_main(g, part, &ret->main);
 	if (!err)
-		err = find(g, part, INFRASTRUCTURE | HELPER, &ret->infra);
+		err = find_infra(g, part, &ret->infra);
 	if (err) {
 		ph_cycle_parts_deinit(ret);
 		return err;
