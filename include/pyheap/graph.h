@@ -75,11 +75,13 @@ struct ph_graph_thread {
 
 struct ph_graph;
 /* Where labels and names of objects come from: the target, or a snapshot. Use
- * ph_graph_labels(), _label_text() and _describe(). */
+ * ph_graph_labels(), _label_id(), _label_text() and _describe(). */
 struct ph_graph_names {
 	bool (*labels)(void *ctx, const struct ph_graph *g, uint32_t node, const ph_label_id **ret);
 	void (*text)(void *ctx, const struct ph_graph *g, ph_label_id id, struct ph_label *ret);
 	bool (*describe)(void *ctx, const struct ph_graph *g, uint32_t node, char *buf, size_t max);
+	/* that of one edge alone; NULL: all are asked for */
+	bool (*label)(void *ctx, const struct ph_graph *g, uint32_t node, uint64_t edge, ph_label_id *ret);
 };
 
 struct ph_graph {
@@ -172,6 +174,8 @@ uint32_t ph_graph_find_before(const struct ph_graph *g, ph_addr address);
 /* The labels of all edges of a node, valid until the next call; false when they cannot
  * be told. */
 bool ph_graph_labels(const struct ph_graph *g, uint32_t node, const ph_label_id **ret);
+/* That of one edge; cheaper than all where few are asked for. */
+bool ph_graph_label_id(const struct ph_graph *g, uint32_t node, uint64_t edge, ph_label_id *ret);
 void ph_graph_label_text(const struct ph_graph *g, ph_label_id id, struct ph_label *ret);
 /* What an object is called by those who wrote it: "handler (app.py:12)" of functions, code,
  * frames and coroutines, the names of types and modules; no values. False: it has no name. */

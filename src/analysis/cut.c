@@ -20,6 +20,7 @@ static bool can_be_cut(const struct ph_holders *h, uint32_t holder)
 struct candidate {
 	uint32_t holder;
 	bool closing; /* points back to the object that the search began at */
+	bool weak;    /* what it leads to can be referenced weakly, here at least */
 };
 
 static int by_preference(const void *pa, const void *pb, void *ctx)
@@ -41,22 +42,35 @@ static int by_preference(const void *pa, const void *pb, void *ctx)
 	return c ? c : ph_holder_compare(h, a->holder, b->holder);
 }
 
-bool ph_cut_begin(struct ph_cut *cut, const struct ph_shape *s, const struct ph_holders *h)
+/* Whether what step i leads to can be referenced weakly. */
+static bool is_weak(const struct ph_shape *s, const struct ph_local *l, uint32_t i)
+{
+	return l->traits[s->steps.items[(i + 1) % s->steps.n].member] & PH_TRAIT_WEAK;
+}
+
+bool ph_cut_begin(struct ph_cut *cut, const struct ph_shape *s, const struct ph_local *l)
 {
 	struct candidate found[PH_CUT_MAX];
 	uint32_t n = 0, closing = s->steps.items[s->steps.n - 1].holder;
+	bool any = false;
 	*cut = (struct ph_cut){ 0 };
 	for (uint32_t i = 0; i < s->period; i++) {
 		uint32_t holder = s->steps.items[i].holder, k = 0;
 		while (k < n && found[k].holder != holder)
 			k++;
-		if (k < n || !can_be_cut(h, holder))
+		if (k < n)
+			found[k].weak &= is_weak(s, l, i);
+		if (k < n || !can_be_cut(l->h, holder))
 			continue;
 		if (n == PH_CUT_MAX)
 			return true; /* too many to try: none */
-		found[n++] = (struct candidate){ holder, holder == closing };
+		found[n++] = (struct candidate){ holder, holder == closing, is_weak(s, l, i) };
 	}
-	qsort_r(found, n, sizeof *found, by_preference, (void *)h);
+	for (uint32_t i = 0; i < n; i++)
+		any |= found[i].weak;
+	if (!any)
+		return true; /* ph_cut_filter() would find so after a look at all edges */
+	qsort_r(found, n, sizeof *found, by_preference, l->h);
 	cut->holders = malloc((n + 1) * sizeof *cut->holders);
 	if (!cut->holders)
 		return false;
@@ -69,9 +83,35 @@ bool ph_cut_begin(struct ph_cut *cut, const struct ph_shape *s, const struct ph_
 /* ---- edges of the candidates ------------------------------------------------------ */
 
 /* While a component is looked at: cuts[e] = candidates that edge e belongs to, as
- * bits; owners[v] = the ways in which instances hold container v, as far as a
+ * bits (in bytes, unless there are more than eight); owners[v] = the ways in which instances hold container v, as far as a
  * candidate begins like that: a list of (holder, next) in lists, 0 = its end;
  * todo = (container, holder) whose edges are still to be looked at. */
+
+static inline bool is_narrow(const struct ph_cut *cut)
+{
+	return cut->n <= 8;
+}
+
+static inline void add_cuts(struct ph_local *l, const struct ph_cut *cut, uint32_t edge, uint64_t cuts)
+{
+	if (is_narrow(cut))
+		l->cuts[edge] |= (uint8_t)cuts;
+	else
+		((uint64_t *)(void *)l->cuts)[edge] |= cuts;
+}
+
+static inline bool is_cut(const struct ph_local *l, bool narrow, uint32_t edge, uint32_t k)
+{
+	return (narrow ? l->cuts[edge] : ((const uint64_t *)(const void *)l->cuts)[edge]) >> k & 1;
+}
+
+static uint64_t cuts_of_holder(const struct ph_cut *cut, uint32_t holder)
+{
+	uint64_t cuts = 0;
+	for (uint32_t k = 0; k < cut->n; k++)
+		cuts |= (uint64_t)(cut->holders[k] == holder) << k;
+	return cuts;
+}
 
 static void want(struct ph_holders *h, const struct ph_cut *cut, bool wanted)
 {
@@ -94,13 +134,13 @@ static void spend(struct ph_local *l)
 
 static bool add_owner(struct ph_local *l, uint32_t member, uint32_t holder)
 {
-	for (uint64_t i = l->owners.items[member]; i; i = (uint32_t)l->lists.items[i - 1], spend(l))
+	for (uint64_t i = l->owners[member]; i; i = (uint32_t)l->lists.items[i - 1], spend(l))
 		if (l->lists.items[i - 1] >> 32 == holder)
 			return true;
 	if (l->lists.n >= UINT32_MAX ||
-	    !PH_VEC_PUSH(&l->lists, (uint64_t)holder << 32 | l->owners.items[member]))
+	    !PH_VEC_PUSH(&l->lists, (uint64_t)holder << 32 | l->owners[member]))
 		return false;
-	l->owners.items[member] = (uint32_t)l->lists.n;
+	l->owners[member] = (uint32_t)l->lists.n;
 	return PH_VEC_PUSH(&l->todo, (uint64_t)member << 32 | holder);
 }
 
@@ -109,25 +149,30 @@ static bool add_owner(struct ph_local *l, uint32_t member, uint32_t holder)
 static bool look_at(struct ph_local *l, const struct ph_cut *cut, uint32_t member, uint32_t holder,
 		    uint64_t *alive)
 {
+	uint32_t suffix = PH_NO_SUFFIX, next = PH_NO_HOLDER; /* of the edge before: mostly the same */
+	uint64_t cuts = 0;
+	bool wanted = false;
 	if (!ph_local_label(l, member))
 		return false;
-	for (uint32_t e = l->start.items[member]; l->budget && e < l->start.items[member + 1]; e++) {
+	for (uint32_t e = l->start[member]; l->budget && e < l->start[member + 1]; e++) {
+		uint32_t to = l->to[e];
 		spend(l);
-		struct ph_local_edge edge = l->edges.items[e];
-		uint32_t next = ph_holder_step(l->h, holder, edge.suffix);
-		if (next == PH_NO_HOLDER)
-			return false;
-		if (ph_local_folds(l, edge.to)) {
-			if (is_wanted(l->h, next) && !add_owner(l, edge.to, next))
+		if (ph_local_suffix(l, member, e) != suffix) {
+			suffix = ph_local_suffix(l, member, e);
+			next = ph_holder_step(l->h, holder, suffix);
+			if (next == PH_NO_HOLDER)
 				return false;
-			continue;
+			cuts = cuts_of_holder(cut, next);
+			wanted = is_wanted(l->h, next);
 		}
-		uint64_t cuts = 0;
-		for (uint32_t k = 0; k < cut->n; k++)
-			cuts |= (uint64_t)(cut->holders[k] == next) << k;
-		l->cuts.items[e] |= cuts;
-		if (!l->g->types[l->g->type[l->nodes[edge.to]]].weakrefable)
-			*alive &= ~cuts;
+		if (ph_local_folds(l, to)) {
+			if (wanted && !add_owner(l, to, next))
+				return false;
+		} else if (cuts) {
+			add_cuts(l, cut, e, cuts);
+			if (!(l->traits[to] & PH_TRAIT_WEAK))
+				*alive &= ~cuts;
+		}
 	}
 	return true;
 }
@@ -135,15 +180,15 @@ static bool look_at(struct ph_local *l, const struct ph_cut *cut, uint32_t membe
 /* Where containers are shared in ever so many ways it is given up: no candidates. */
 #define WORK_PER_EDGE 64u
 
+/* Ends early when no candidate is left. */
 static bool find_edges(struct ph_local *l, const struct ph_cut *cut, uint64_t *alive)
 {
-	l->budget = (l->edges.n + 64ull) * WORK_PER_EDGE;
-	l->owners.n = l->lists.n = l->todo.n = l->cuts.n = 0;
-	if (!PH_VEC_RESERVE(&l->owners, l->n) || !PH_VEC_RESERVE(&l->cuts, l->edges.n))
-		return false;
-	memset(l->owners.items, 0, l->n * sizeof *l->owners.items);
-	memset(l->cuts.items, 0, l->edges.n * sizeof *l->cuts.items);
-	for (uint32_t v = 0; v < l->n; v++) {
+	uint64_t nedges = l->start[l->n];
+	l->budget = (nedges + 64) * WORK_PER_EDGE;
+	l->lists.n = l->todo.n = 0;
+	memset(l->owners, 0, l->n * sizeof *l->owners);
+	memset(l->cuts, 0, nedges * (is_narrow(cut) ? 1 : 8));
+	for (uint32_t v = 0; *alive && v < l->n; v++) {
 		if (ph_local_folds(l, v))
 			continue;
 		uint32_t holder = ph_local_instance(l, v);
@@ -165,40 +210,40 @@ static bool find_edges(struct ph_local *l, const struct ph_cut *cut, uint64_t *a
 /* ---- the test --------------------------------------------------------------------- */
 
 /* Whether nothing is left when members that nothing refers to are taken away one
- * by one, edges of candidate `bit` not counted. */
-static bool is_acyclic(struct ph_local *l, uint64_t bit)
+ * by one, edges of candidate k not counted. */
+static bool is_acyclic(struct ph_local *l, bool narrow, uint32_t k)
 {
-	uint32_t *refs = l->work.items, *queue = refs + l->n;
+	uint32_t *refs = l->work, *queue = refs + l->n;
 	uint32_t head = 0, tail = 0;
 	memset(refs, 0, l->n * sizeof *refs);
-	for (uint32_t e = 0; e < l->edges.n; e++)
-		refs[l->edges.items[e].to] += !(l->cuts.items[e] & bit);
+	for (uint32_t e = 0; e < l->start[l->n]; e++)
+		refs[l->to[e]] += !is_cut(l, narrow, e, k);
 	for (uint32_t v = 0; v < l->n; v++)
 		if (!refs[v])
 			queue[tail++] = v;
 	while (head < tail) {
 		uint32_t v = queue[head++];
-		for (uint32_t e = l->start.items[v]; e < l->start.items[v + 1]; e++)
-			if (!(l->cuts.items[e] & bit) && --refs[l->edges.items[e].to] == 0)
-				queue[tail++] = l->edges.items[e].to;
+		for (uint32_t e = l->start[v]; e < l->start[v + 1]; e++)
+			if (!is_cut(l, narrow, e, k) && --refs[l->to[e]] == 0)
+				queue[tail++] = l->to[e];
 	}
 	return tail == l->n;
 }
 
 bool ph_cut_filter(struct ph_cut *cut, struct ph_local *l)
 {
-	uint64_t alive = UINT64_MAX;
+	uint64_t alive = UINT64_MAX >> (64 - (cut->n ? cut->n : 1));
+	bool narrow = is_narrow(cut);
 	if (!cut->n)
 		return true;
 	want(l->h, cut, true);
 	bool ok = find_edges(l, cut, &alive);
 	want(l->h, cut, false);
-	l->work.n = 0;
-	if (!ok || !PH_VEC_RESERVE(&l->work, 2ull * l->n))
+	if (!ok)
 		return false;
 	uint32_t n = 0;
 	for (uint32_t k = 0; k < cut->n; k++)
-		if (alive >> k & 1 && is_acyclic(l, 1ull << k))
+		if (alive >> k & 1 && is_acyclic(l, narrow, k))
 			cut->holders[n++] = cut->holders[k];
 	cut->n = n;
 	return true;

@@ -69,7 +69,7 @@ static void fill_step(const struct ph_cycles_options *opt, const struct ph_local
 	strcpy(ret->text, ph_holder_text(l->h, step->holder));
 	for (uint32_t i = step->first; i < step->end && !cut; i++) {
 		struct ph_raw_step raw = s->raw.items[i];
-		uint32_t to = l->edges.items[raw.edge].to;
+		uint32_t to = l->to[raw.edge];
 		ph_local_whole_label(l, raw.member, raw.edge, &ret->label);
 		if (opt->hide && !namespace && ret->label.kind == PH_LABEL_VALUE)
 			opt->hide(opt->hide_ctx, &ret->label);
@@ -132,7 +132,7 @@ static struct draft *draft_new(struct grouping *gr, enum state state, struct ph_
 		d->holders[i] = ph_shape_step(s, i)->holder;
 	d->group.garbage = state == GARBAGE;
 	d->group.length = (uint32_t)s->steps.n;
-	if (fill_example(gr->opt, d, l, s) && ph_cut_begin(&d->cut, s, l->h) && PH_VEC_PUSH(&gr->drafts, d))
+	if (fill_example(gr->opt, d, l, s) && ph_cut_begin(&d->cut, s, l) && PH_VEC_PUSH(&gr->drafts, d))
 		return d;
 	draft_free(d);
 	return NULL;

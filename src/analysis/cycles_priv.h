@@ -45,6 +45,13 @@ struct ph_table {
 	uint32_t *slots; /* index + 1; 0 = free */
 	uint32_t size, used;
 };
+/* What a label adds: those asked for last, each in a place of its own. */
+struct ph_known_suffix {
+	ph_label_id id;
+	uint32_t suffix; /* PH_NO_SUFFIX: the place is free */
+	bool namespace;  /* a dict that is held so is one */
+};
+#define PH_KNOWN_SUFFIXES 1024u
 /* All ways to hold that were met, and the pieces they are made of. */
 struct ph_holders {
 	const struct ph_graph *g;
@@ -55,6 +62,7 @@ struct ph_holders {
 	struct PH_VEC(struct ph_suffix) suffixes;
 	struct PH_VEC(char) texts;
 	struct ph_table by_step, by_text;
+	struct ph_known_suffix *known; /* [PH_KNOWN_SUFFIXES] by hash */
 };
 /* Suffixes that every table has. */
 enum { PH_SUFFIX_NAMESPACE, PH_SUFFIX_ELEMENT };
@@ -65,7 +73,7 @@ void ph_holders_deinit(struct ph_holders *h);
 uint32_t ph_holder_instance(struct ph_holders *h, uint32_t node);
 uint32_t ph_holder_step(struct ph_holders *h, uint32_t holder, uint32_t suffix);
 /* What the label of an edge from `node` to `to` adds. */
-uint32_t ph_holder_suffix(struct ph_holders *h, uint32_t node, uint32_t to, const struct ph_label *label);
+uint32_t ph_holder_suffix(struct ph_holders *h, uint32_t node, uint32_t to, ph_label_id label);
 const char *ph_holder_text(const struct ph_holders *h, uint32_t holder);
 int ph_holder_compare(const struct ph_holders *h, uint32_t a, uint32_t b);
 static inline bool ph_holders_fold(const struct ph_holders *h, uint32_t node)
@@ -77,28 +85,39 @@ bool ph_label_append(char *text, const char *more, size_t length);
 /* Appends a label unfolded, as in ".children[17]"; namespace: it is a key of one. */
 bool ph_label_append_exact(char *text, const struct ph_label *label, bool namespace);
 /* Whether an edge with this label leads from an instance to its namespace. */
+bool ph_label_names_namespace(const struct ph_label *label);
 bool ph_label_is_namespace(const struct ph_graph *g, uint32_t to, const struct ph_label *label);
 
 /* ---- local.c ---------------------------------------------------------------------- */
 
-struct ph_local_edge {
-	uint32_t to;     /* index in the component */
-	uint32_t suffix; /* PH_NO_SUFFIX: not asked for yet */
+enum ph_trait {
+	PH_TRAIT_FOLDS = 1 << 0,    /* of the type: a container that is folded into the step before */
+	PH_TRAIT_WEAK = 1 << 1,     /* of the type: instances can be weakly referenced */
+	PH_TRAIT_PLAIN = 1 << 2,    /* of the type: all its edges are elements */
+	PH_TRAIT_LABELLED = 1 << 3, /* its edges have got their suffixes */
 };
-/* One component as a graph of its own: members are 0 … n − 1 in address order. */
+/* One component as a graph of its own: members are 0 … n − 1 in address order. Arrays
+ * have room for the largest one; only what is used of them becomes memory. */
 struct ph_local {
 	const struct ph_graph *g;
 	const struct ph_components *c;
 	struct ph_holders *h;
+	uint32_t max_members;       /* of all components */
+	uint64_t max_edges;         /* and of all edges that leave their members */
 	uint32_t *index;            /* [g->n] place of a member in its component */
+	uint8_t *type_traits;       /* [g->ntypes] */
 	uint32_t n, component;
 	const uint32_t *nodes;      /* [n] borrowed from c */
 	bool folding;               /* false: it is made of containers only, they are the steps */
-	struct PH_VEC(uint32_t) start; /* [n + 1] */
-	struct PH_VEC(struct ph_local_edge) edges;
+	uint8_t *traits;            /* [n] enum ph_trait */
+	uint32_t *start;            /* [n + 1] */
+	uint32_t *to;               /* [start[n]] index in the component */
+	uint32_t *suffix;           /* the same; ph_local_suffix() */
 	/* scratch: see shape.c and cut.c */
-	struct PH_VEC(uint32_t) work, owners;
-	struct PH_VEC(uint64_t) lists, todo, cuts;
+	uint32_t *work;             /* [2 n] */
+	uint32_t *owners;           /* [n] */
+	uint8_t *cuts;              /* [8 start[n]] */
+	struct PH_VEC(uint64_t) lists, todo;
 	uint64_t budget;
 };
 bool ph_local_init(struct ph_local *l, const struct ph_components *c, struct ph_holders *h);
@@ -106,11 +125,16 @@ void ph_local_deinit(struct ph_local *l);
 bool ph_local_load(struct ph_local *l, uint32_t component);
 /* Names the edges of a member, unless that was done before. */
 bool ph_local_label(struct ph_local *l, uint32_t member);
+/* What one of its edges adds, once they are named. */
+static inline uint32_t ph_local_suffix(const struct ph_local *l, uint32_t member, uint32_t edge)
+{
+	return l->traits[member] & PH_TRAIT_PLAIN ? PH_SUFFIX_ELEMENT : l->suffix[edge];
+}
 /* The label of one of its edges once more, whole. */
 void ph_local_whole_label(const struct ph_local *l, uint32_t member, uint32_t edge, struct ph_label *ret);
 static inline bool ph_local_folds(const struct ph_local *l, uint32_t member)
 {
-	return l->folding && ph_holders_fold(l->h, l->nodes[member]);
+	return l->folding && l->traits[member] & PH_TRAIT_FOLDS;
 }
 static inline uint32_t ph_local_instance(struct ph_local *l, uint32_t member)
 {
@@ -154,7 +178,7 @@ struct ph_cut {
 	uint32_t *holders; /* [n] best first; owned: free() it */
 };
 /* The candidates from a group's first component. */
-bool ph_cut_begin(struct ph_cut *cut, const struct ph_shape *s, const struct ph_holders *h);
+bool ph_cut_begin(struct ph_cut *cut, const struct ph_shape *s, const struct ph_local *l);
 /* Drops those that leave a cycle in the component. */
 bool ph_cut_filter(struct ph_cut *cut, struct ph_local *l);
 

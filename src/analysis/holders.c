@@ -87,11 +87,14 @@ bool ph_label_append_exact(char *text, const struct ph_label *l, bool namespace)
 	return ph_label_append(text, buf, strlen(buf));
 }
 
+bool ph_label_names_namespace(const struct ph_label *label)
+{
+	return label->kind == PH_LABEL_DICT || (label->kind == PH_LABEL_ATTR && !strcmp(label->name, "__dict__"));
+}
+
 bool ph_label_is_namespace(const struct ph_graph *g, uint32_t to, const struct ph_label *label)
 {
-	return g->types[g->type[to]].cls == PH_TYPE_DICT &&
-	       (label->kind == PH_LABEL_DICT ||
-		(label->kind == PH_LABEL_ATTR && !strcmp(label->name, "__dict__")));
+	return g->types[g->type[to]].cls == PH_TYPE_DICT && ph_label_names_namespace(label);
 }
 
 /* ---- hash tables of indices ----------------------------------------------------------- */
@@ -193,16 +196,40 @@ static uint32_t suffix_of_key(struct ph_holders *h, const char *text)
 	return key;
 }
 
-uint32_t ph_holder_suffix(struct ph_holders *h, uint32_t node, uint32_t to, const struct ph_label *label)
+/* Only these labels read as what they name. */
+static bool is_named(enum ph_label_kind kind)
+{
+	return kind == PH_LABEL_ATTR || kind == PH_LABEL_VALUE || kind == PH_LABEL_LOCAL || kind == PH_LABEL_CELL;
+}
+
+static bool name_suffix(struct ph_holders *h, ph_label_id id, struct ph_known_suffix *ret)
 {
 	char buf[PH_HOLDER_TEXT];
-	if (h->folds[h->g->type[to]] && ph_label_is_namespace(h->g, to, label))
+	struct ph_label label = { .kind = PH_LABEL_ID_KIND(id), .index = -1 };
+	if (is_named(label.kind))
+		ph_graph_label_text(h->g, id, &label);
+	bool key = label.kind == PH_LABEL_VALUE && key_as_attribute(label.name, buf, sizeof buf);
+	if (!key)
+		folded_text(&label, buf, sizeof buf);
+	ret->suffix = key ? suffix_of_key(h, buf) : suffix_of_text(h, buf, false);
+	ret->namespace = ph_label_names_namespace(&label);
+	ret->id = id;
+	return ret->suffix != PH_NO_SUFFIX;
+}
+
+uint32_t ph_holder_suffix(struct ph_holders *h, uint32_t node, uint32_t to, ph_label_id id)
+{
+	enum ph_label_kind kind = PH_LABEL_ID_KIND(id);
+	if (kind == PH_LABEL_INDEX || kind == PH_LABEL_ELEMENT || (kind == PH_LABEL_VALUE && !ph_holders_fold(h, node)))
+		return PH_SUFFIX_ELEMENT;
+	if (!is_named(kind))
+		id = PH_LABEL_ID(kind, 0);
+	struct ph_known_suffix *known = &h->known[mix(id) % PH_KNOWN_SUFFIXES];
+	if ((known->suffix == PH_NO_SUFFIX || known->id != id) && !name_suffix(h, id, known))
+		return PH_NO_SUFFIX;
+	if (known->namespace && h->folds[h->g->type[to]] && h->g->types[h->g->type[to]].cls == PH_TYPE_DICT)
 		return PH_SUFFIX_NAMESPACE;
-	if (label->kind == PH_LABEL_VALUE && ph_holders_fold(h, node) &&
-	    key_as_attribute(label->name, buf, sizeof buf))
-		return suffix_of_key(h, buf);
-	folded_text(label, buf, sizeof buf);
-	return suffix_of_text(h, buf, false);
+	return known->suffix;
 }
 
 uint32_t ph_holder_instance(struct ph_holders *h, uint32_t node)
@@ -297,8 +324,10 @@ bool ph_holders_init(struct ph_holders *h, const struct ph_graph *g)
 	h->canonical = ph_types_canonical(g);
 	h->folds = calloc(g->ntypes + 1ull, sizeof *h->folds);
 	h->instances = malloc((g->ntypes + 1ull) * sizeof *h->instances);
-	if (!h->canonical || !h->folds || !h->instances || !PH_VEC_PUSH(&h->texts, '\0'))
+	h->known = malloc(PH_KNOWN_SUFFIXES * sizeof *h->known);
+	if (!h->canonical || !h->folds || !h->instances || !h->known || !PH_VEC_PUSH(&h->texts, '\0'))
 		return false;
+	memset(h->known, 0xff, PH_KNOWN_SUFFIXES * sizeof *h->known); /* PH_NO_SUFFIX */
 	for (uint32_t t = 0; t < g->ntypes; t++) {
 		h->folds[t] = type_folds(&g->types[t]);
 		h->instances[t] = PH_NO_HOLDER;
@@ -312,6 +341,7 @@ void ph_holders_deinit(struct ph_holders *h)
 	free(h->canonical);
 	free(h->folds);
 	free(h->instances);
+	free(h->known);
 	ph_vec_free(&h->items);
 	ph_vec_free(&h->suffixes);
 	ph_vec_free(&h->texts);

@@ -19,27 +19,27 @@ static uint32_t lowest_instance(const struct ph_local *l)
 	return v;
 }
 
-/* Breadth-first from start until an edge leads back to it. For each member seen:
- * work[2v] = the edge it was found by, work[2v + 1] = from where. Returns that
- * last edge; *ret_from = where it starts. */
-static uint32_t search_back(struct ph_local *l, uint32_t start, uint32_t *ret_from)
+/* Breadth-first from start until an edge leads back to it, which is returned.
+ * found[v] = from where each member seen was, the last one to start. */
+static uint32_t search_back(struct ph_local *l, uint32_t start)
 {
-	uint32_t *found = l->work.items, *queue = found + 2ull * l->n;
+	uint32_t *found = l->work, *queue = found + l->n;
 	uint32_t head = 0, tail = 0;
-	memset(found, 0xff, 2ull * l->n * sizeof *found);
+	memset(found, 0xff, l->n * sizeof *found);
 	queue[tail++] = start;
 	while (head < tail) {
+		if (head + 16 < tail)
+			__builtin_prefetch(&l->start[queue[head + 16]]);
+		if (head + 8 < tail)
+			__builtin_prefetch(&l->to[l->start[queue[head + 8]]]);
 		uint32_t v = queue[head++];
-		for (uint32_t e = l->start.items[v]; e < l->start.items[v + 1]; e++) {
-			uint32_t to = l->edges.items[e].to;
-			if (to == start) {
-				*ret_from = v;
-				return e;
-			}
-			if (found[2ull * to] != UINT32_MAX)
+		for (uint32_t e = l->start[v]; e < l->start[v + 1]; e++) {
+			uint32_t to = l->to[e];
+			if (found[to] != UINT32_MAX)
 				continue;
-			found[2ull * to] = e;
-			found[2ull * to + 1] = v;
+			found[to] = v;
+			if (to == start)
+				return e;
 			queue[tail++] = to;
 		}
 	}
@@ -49,20 +49,18 @@ static uint32_t search_back(struct ph_local *l, uint32_t start, uint32_t *ret_fr
 /* Fills s->raw with a shortest cycle through start. */
 static bool find_cycle(struct ph_shape *s, struct ph_local *l, uint32_t start)
 {
-	uint32_t at = 0;
-	l->work.n = 0;
+	const uint32_t *found = l->work;
+	uint32_t edge = search_back(l, start), at = start;
 	s->raw.n = 0;
-	if (!PH_VEC_RESERVE(&l->work, 3ull * l->n))
-		return false;
-	uint32_t edge = search_back(l, start, &at);
-	const uint32_t *found = l->work.items;
 	while (edge != UINT32_MAX) {
+		uint32_t to = at;
+		at = found[to];
+		for (edge = l->start[at]; l->to[edge] != to; edge++)
+			; /* the first one is that which the search took */
 		if (!PH_VEC_PUSH(&s->raw, (struct ph_raw_step){ at, edge }))
 			return false;
 		if (at == start)
 			break;
-		edge = found[2ull * at];
-		at = found[2ull * at + 1];
 	}
 	for (size_t i = 0, j = s->raw.n; i + 1 < j; i++) {
 		struct ph_raw_step swap = s->raw.items[i];
@@ -80,7 +78,6 @@ static bool fold(struct ph_shape *s, struct ph_local *l)
 	s->steps.n = 0;
 	for (uint32_t i = 0; i < s->raw.n; i++) {
 		struct ph_raw_step raw = s->raw.items[i];
-		const struct ph_local_edge *edge = &l->edges.items[raw.edge];
 		if (!ph_local_label(l, raw.member))
 			return false;
 		if (holder == PH_NO_HOLDER) {
@@ -88,10 +85,10 @@ static bool fold(struct ph_shape *s, struct ph_local *l)
 			holder = ph_local_instance(l, raw.member);
 		}
 		if (holder != PH_NO_HOLDER)
-			holder = ph_holder_step(l->h, holder, edge->suffix);
+			holder = ph_holder_step(l->h, holder, ph_local_suffix(l, raw.member, raw.edge));
 		if (holder == PH_NO_HOLDER)
 			return false;
-		if (ph_local_folds(l, edge->to))
+		if (ph_local_folds(l, l->to[raw.edge]))
 			continue;
 		step.end = i + 1;
 		step.holder = holder;

@@ -144,7 +144,7 @@ static void hand_text(void *ctx, const struct ph_graph *g, ph_label_id id, struc
 				      ret->kind == PH_LABEL_CELL);
 }
 
-static const struct ph_graph_names hand_names = { hand_labels_of, hand_text, NULL };
+static const struct ph_graph_names hand_names = { hand_labels_of, hand_text, NULL, NULL };
 
 struct type_order {
 	const char *name;

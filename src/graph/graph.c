@@ -126,16 +126,29 @@ void ph_graph_label_text(const struct ph_graph *g, ph_label_id id, struct ph_lab
 		g->names->text(g->names_ctx, g, id, ret);
 }
 
-bool ph_graph_label(const struct ph_graph *g, uint32_t node, uint64_t edge, struct ph_label *ret)
+bool ph_graph_label_id(const struct ph_graph *g, uint32_t node, uint64_t edge, ph_label_id *ret)
 {
 	const ph_label_id *labels;
 	uint64_t n;
 	ph_graph_edges(g, node, &n);
-	if (edge >= n || !ph_graph_labels(g, node, &labels) || PH_LABEL_ID_KIND(labels[edge]) == PH_LABEL_NONE) {
+	if (edge >= n || !node || !g->names)
+		return false;
+	if (g->names->label)
+		return g->names->label(g->names_ctx, g, node, edge, ret);
+	if (!g->names->labels(g->names_ctx, g, node, &labels))
+		return false;
+	*ret = labels[edge];
+	return true;
+}
+
+bool ph_graph_label(const struct ph_graph *g, uint32_t node, uint64_t edge, struct ph_label *ret)
+{
+	ph_label_id id;
+	if (!ph_graph_label_id(g, node, edge, &id) || PH_LABEL_ID_KIND(id) == PH_LABEL_NONE) {
 		*ret = (struct ph_label){ .kind = PH_LABEL_NONE, .index = -1 };
 		return false;
 	}
-	ph_graph_label_text(g, labels[edge], ret);
+	ph_graph_label_text(g, id, ret);
 	return true;
 }
 

@@ -105,10 +105,12 @@ static bool holds_cells(const struct ph_graph *g, uint32_t tuple)
 {
 	uint64_t n;
 	const uint32_t *edges = ph_graph_edges(g, tuple, &n);
+	if (g->types[g->type[tuple]].cls != PH_TYPE_CONTAINER)
+		return false;
 	for (uint64_t e = 0; e < n; e++)
 		if (g->types[g->type[edges[e] & PH_EDGE_ID]].form != PH_FORM_CELL)
 			return false;
-	return n && g->types[g->type[tuple]].cls == PH_TYPE_CONTAINER;
+	return n != 0;
 }
 
 static bool closures_fill(struct build_texts *t, const struct ph_graph *g)
@@ -157,11 +159,14 @@ static bool cell_labels(struct ph_build *b, const struct ph_graph *g, uint32_t t
 
 /* ---- labels of a node ---------------------------------------------------------------- */
 
-/* References that lead nowhere were left out of the graph, so they are here. */
-static bool relabel(struct ph_build *b, const struct ph_graph *g, uint32_t node)
+/* Reads a node's references, unless it is the one that was read last: labels[e] of
+ * b->labelled is then that of edge e. What leads nowhere was left out of the graph. */
+static bool read_again(struct ph_build *b, const struct ph_graph *g, uint32_t node)
 {
 	struct ph_refs *r = &b->labelled;
 	struct ph_object o;
+	if (b->labelled_node == node)
+		return true;
 	const struct ph_type *t = ph_object_type(b->os, g->address[node]);
 	r->n = b->ids.n = 0;
 	r->labelled = true;
@@ -169,27 +174,43 @@ static bool relabel(struct ph_build *b, const struct ph_graph *g, uint32_t node)
 	if (!t || !ph_object_open(b->os, g->address[node], t, &o))
 		return false;
 	ph_object_refs(b->os, &o, r);
-	uint64_t edges = g->edge_start[node + 1] - g->edge_start[node];
-	if (r->nomem || !PH_VEC_RESERVE(&b->ids, edges + 1))
+	if (r->nomem)
 		return false;
-	for (size_t i = 0; i < r->n && b->ids.n < edges; i++) {
-		const struct ph_ref_label *l = &r->labels[i];
-		ph_label_id id;
-		bool counts = l->kind == PH_LABEL_INDEX || l->kind == PH_LABEL_WORD || l->kind == PH_LABEL_REFERENT;
-		if (!build_target(b, r->items[i]))
-			continue;
-		if (counts)
-			id = PH_LABEL_ID(l->kind, l->index);
-		else if (!label_number(b->texts, l, &id))
-			return false;
-		b->ids.items[b->ids.n++] = id;
+	if (r->n != g->edge_start[node + 1] - g->edge_start[node]) {
+		size_t n = 0;
+		for (size_t i = 0; i < r->n; i++)
+			if (build_target(b, r->items[i]))
+				r->labels[n++] = r->labels[i];
+		r->n = n;
 	}
-	while (b->ids.n < edges) /* cannot be: the same was read before */
-		b->ids.items[b->ids.n++] = PH_LABEL_ID(PH_LABEL_NONE, 0);
-	if (holds_cells(g, node) && !cell_labels(b, g, node))
-		return false;
 	b->labelled_node = node;
 	return true;
+}
+
+static bool number_of(struct ph_build *b, uint64_t edge, ph_label_id *ret)
+{
+	*ret = PH_LABEL_ID(PH_LABEL_NONE, 0);
+	if (edge >= b->labelled.n)
+		return true; /* cannot be: the same was read before */
+	const struct ph_ref_label *l = &b->labelled.labels[edge];
+	if (l->kind != PH_LABEL_INDEX && l->kind != PH_LABEL_WORD && l->kind != PH_LABEL_REFERENT)
+		return label_number(b->texts, l, ret);
+	*ret = PH_LABEL_ID(l->kind, l->index);
+	return true;
+}
+
+static bool number_all(struct ph_build *b, const struct ph_graph *g, uint32_t node)
+{
+	uint64_t edges = g->edge_start[node + 1] - g->edge_start[node];
+	if (edges && b->ids.n == edges)
+		return true; /* done before */
+	b->ids.n = 0;
+	if (!PH_VEC_RESERVE(&b->ids, edges + 1))
+		return false;
+	for (uint64_t e = 0; e < edges; e++)
+		if (!number_of(b, e, &b->ids.items[b->ids.n++]))
+			return false;
+	return !holds_cells(g, node) || cell_labels(b, g, node);
 }
 
 static bool labels(void *ctx, const struct ph_graph *g, uint32_t node, const ph_label_id **ret)
@@ -197,9 +218,27 @@ static bool labels(void *ctx, const struct ph_graph *g, uint32_t node, const ph_
 	struct ph_build *b = ctx;
 	if (!b->texts && !(b->texts = calloc(1, sizeof *b->texts)))
 		return false;
-	if (b->labelled_node != node && !relabel(b, g, node))
+	if (!read_again(b, g, node))
 		return false;
+	if (!number_all(b, g, node)) {
+		b->labelled_node = 0;
+		return false;
+	}
 	*ret = b->ids.items;
+	return true;
+}
+
+static bool label(void *ctx, const struct ph_graph *g, uint32_t node, uint64_t edge, ph_label_id *ret)
+{
+	struct ph_build *b = ctx;
+	const ph_label_id *all;
+	if (!b->texts && !(b->texts = calloc(1, sizeof *b->texts)))
+		return false;
+	if (!holds_cells(g, node))
+		return read_again(b, g, node) && number_of(b, edge, ret);
+	if (!labels(ctx, g, node, &all))
+		return false;
+	*ret = all[edge];
 	return true;
 }
 
@@ -291,4 +330,4 @@ static bool describe(void *ctx, const struct ph_graph *g, uint32_t node, char *b
 	return t && ph_object_open(b->os, g->address[node], t, &o) && ph_object_describe(b->os, &o, buf, max);
 }
 
-const struct ph_graph_names build_names = { labels, text, describe };
+const struct ph_graph_names build_names = { labels, text, describe, label };

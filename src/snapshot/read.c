@@ -96,7 +96,7 @@ static bool describe(void *ctx, const struct ph_graph *g, uint32_t node, char *b
 	return true;
 }
 
-static const struct ph_graph_names names = { labels, text, describe };
+static const struct ph_graph_names names = { labels, text, describe, NULL };
 
 /* ---- objects ----------------------------------------------------------------------------- */
 
