@@ -3,16 +3,25 @@
  * array holds preorder numbers, low points and, at the end, components. */
 #include "analysis_priv.h"
 
-/* marks[v]: 0 not seen yet; 1 … n the lowest preorder number known to be
- * reachable; with the top bit: done, and the component (all ones: in none). */
+/* marks[v]: 0 not seen yet; the same with the second bit, which has but one edge that
+ * counts: to this node; 1 … n the lowest preorder number known to be reachable; with the
+ * top bit: done, and the component (all ones: in none). */
 #define CLOSED 0x80000000u
+#define ONE_EDGE 0x40000000u
+_Static_assert(PH_GRAPH_MAX < ONE_EDGE, "numbers of nodes leave two bits free");
+
+static inline bool is_open(uint32_t mark)
+{
+	return mark - 1 < ONE_EDGE - 1;
+}
 
 struct frame {
-	uint64_t edge;   /* the next one to follow */
+	uint64_t edge;   /* the next one to follow, or NO_EDGE */
 	uint32_t node;
 	uint32_t number; /* preorder number; top bit: the node refers to itself */
 };
 #define SELF 0x80000000u
+#define NO_EDGE UINT64_MAX
 
 /* The stacks have room for all nodes; only what is used of them becomes memory. */
 struct search {
@@ -24,18 +33,34 @@ struct search {
 	uint32_t nframes, nopen, numbers, ncomponents, nmembers;
 };
 
-/* What a node just entered leads to is asked for in good time. */
-static inline void enter(struct search *s, uint32_t node)
+static inline void push(struct search *s, uint32_t node, uint64_t edge)
+{
+	s->marks[node] = ++s->numbers;
+	s->frames[s->nframes++] = (struct frame){ edge, node, s->numbers };
+}
+
+/* Returns the node to enter next, or UINT32_MAX when its edges are to be followed. What
+ * they lead to is asked for in good time; that of a single one says its mark. */
+static inline uint32_t enter(struct search *s, uint32_t node)
 {
 	const uint64_t *start = s->g->edge_start;
+	uint32_t mark = s->marks[node], to = mark & PH_EDGE_ID;
+	if (mark & ONE_EDGE) {
+		__builtin_prefetch(&start[to]);
+		push(s, node, NO_EDGE);
+		mark = s->marks[to];
+		if (is_open(mark))
+			s->marks[node] = mark;
+		return is_open(mark) || mark >= CLOSED ? UINT32_MAX : to;
+	}
 	uint64_t e = start[node], end = start[node + 1];
 	for (int i = 0; i < 6 && e + i < end; i++) {
-		uint32_t to = s->g->edges[e + i] & PH_EDGE_ID;
+		to = s->g->edges[e + i] & PH_EDGE_ID;
 		__builtin_prefetch(&s->marks[to], 1);
 		__builtin_prefetch(&start[to]);
 	}
-	s->marks[node] = ++s->numbers;
-	s->frames[s->nframes++] = (struct frame){ e, node, s->numbers };
+	push(s, node, e);
+	return UINT32_MAX;
 }
 
 /* The same for the nodes that are gone back to next. */
@@ -45,9 +70,11 @@ static inline void ask_for_frames(const struct search *s)
 	if (s->nframes <= 10)
 		return;
 	const struct frame *near = &s->frames[s->nframes - 5], *far = &s->frames[s->nframes - 10];
-	__builtin_prefetch(&g->edges[far->edge]);
-	__builtin_prefetch(&g->edge_start[far->node + 1]);
 	__builtin_prefetch(&s->marks[far->node], 1);
+	if (far->edge < g->nedges) {
+		__builtin_prefetch(&g->edges[far->edge]);
+		__builtin_prefetch(&g->edge_start[far->node + 1]);
+	}
 	if (near->edge < g->nedges)
 		__builtin_prefetch(&s->marks[g->edges[near->edge] & PH_EDGE_ID]);
 }
@@ -87,6 +114,8 @@ static inline uint32_t advance(struct search *s, struct frame *f)
 {
 	const struct ph_graph *g = s->g;
 	uint32_t node = f->node, low = s->marks[node], found = UINT32_MAX;
+	if (f->edge == NO_EDGE)
+		return UINT32_MAX;
 	uint64_t e = f->edge, end = g->edge_start[node + 1];
 	while (e < end && found == UINT32_MAX) {
 		uint32_t edge = g->edges[e++];
@@ -96,10 +125,10 @@ static inline uint32_t advance(struct search *s, struct frame *f)
 		uint32_t mark = s->marks[to];
 		if (to == node)
 			f->number |= SELF;
-		if (mark == 0)
+		if (is_open(mark))
+			low = mark < low ? mark : low;
+		else if (mark < CLOSED)
 			found = to;
-		else if (mark < low)
-			low = mark;
 	}
 	f->edge = e;
 	s->marks[node] = low;
@@ -108,15 +137,16 @@ static inline uint32_t advance(struct search *s, struct frame *f)
 
 static struct ph_err *search_from(struct search *s, uint32_t start)
 {
-	enter(s, start);
-	while (s->nframes) {
-		uint32_t next = advance(s, &s->frames[s->nframes - 1]);
-		if (next != UINT32_MAX) {
-			enter(s, next);
+	uint32_t next = start;
+	do {
+		while (next != UINT32_MAX) {
+			next = enter(s, next);
 			if ((s->numbers & 0xffff) == 0 && ph_interrupted)
 				return ph_err_interrupted();
-			continue;
 		}
+		next = advance(s, &s->frames[s->nframes - 1]);
+		if (next != UINT32_MAX)
+			continue;
 		struct frame done = s->frames[--s->nframes];
 		ask_for_frames(s);
 		leave(s, &done);
@@ -125,7 +155,7 @@ static struct ph_err *search_from(struct search *s, uint32_t start)
 			if (s->marks[done.node] < s->marks[below])
 				s->marks[below] = s->marks[done.node];
 		}
-	}
+	} while (s->nframes);
 	return NULL;
 }
 
@@ -139,6 +169,24 @@ static inline uint32_t count_candidates(const struct search *s)
 	return s->q->candidates ? s->q->ncandidates : s->g->n;
 }
 
+/* Takes out what has no edge that counts, and notes where those with one lead. */
+static void trim(struct search *s, uint32_t node)
+{
+	const struct ph_graph *g = s->g;
+	uint32_t one = UINT32_MAX, n = 0;
+	for (uint64_t e = g->edge_start[node]; n < 2 && e < g->edge_start[node + 1]; e++) {
+		uint32_t to = g->edges[e] & PH_EDGE_ID;
+		if (g->edges[e] & s->q->drop_edges || s->marks[to] == PH_MARK_OUT)
+			continue;
+		n += to != one;
+		one = to;
+	}
+	if (n == 0)
+		s->marks[node] = PH_MARK_OUT;
+	else if (n == 1 && one != node)
+		s->marks[node] = ONE_EDGE | one;
+}
+
 static struct ph_err *search_all(struct search *s)
 {
 	const struct ph_graph *g = s->g;
@@ -149,9 +197,12 @@ static struct ph_err *search_all(struct search *s)
 		if (g->edge_start[v] == g->edge_start[v + 1])
 			s->marks[v] = PH_MARK_OUT;
 	}
+	for (uint32_t i = 0; !s->q->singles && i < n; i++)
+		if (s->marks[candidate(s->q, i)] == PH_MARK_IN)
+			trim(s, candidate(s->q, i));
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t v = candidate(s->q, i);
-		struct ph_err *err = s->marks[v] == 0 ? search_from(s, v) : NULL;
+		struct ph_err *err = s->marks[v] < CLOSED ? search_from(s, v) : NULL;
 		if (err)
 			return err;
 	}
