@@ -83,9 +83,10 @@ bool ph_cut_begin(struct ph_cut *cut, const struct ph_shape *s, const struct ph_
 /* ---- edges of the candidates ------------------------------------------------------ */
 
 /* While a component is looked at: cuts[e] = candidates that edge e belongs to, as
- * bits (in bytes, unless there are more than eight); owners[v] = the ways in which instances hold container v, as far as a
- * candidate begins like that: a list of (holder, next) in lists, 0 = its end;
- * todo = (container, holder) whose edges are still to be looked at. */
+ * bits (in wide_cuts when there are more than eight); owners[v] = the ways in which
+ * instances hold container v, as far as a candidate begins like that: a list of
+ * (holder, next) in lists, 0 = its end; todo = (container, holder) whose edges are
+ * still to be looked at. */
 
 static inline bool is_narrow(const struct ph_cut *cut)
 {
@@ -97,12 +98,12 @@ static inline void add_cuts(struct ph_local *l, const struct ph_cut *cut, uint32
 	if (is_narrow(cut))
 		l->cuts[edge] |= (uint8_t)cuts;
 	else
-		((uint64_t *)(void *)l->cuts)[edge] |= cuts;
+		l->wide_cuts.items[edge] |= cuts;
 }
 
 static inline bool is_cut(const struct ph_local *l, bool narrow, uint32_t edge, uint32_t k)
 {
-	return (narrow ? l->cuts[edge] : ((const uint64_t *)(const void *)l->cuts)[edge]) >> k & 1;
+	return (narrow ? l->cuts[edge] : l->wide_cuts.items[edge]) >> k & 1;
 }
 
 static uint64_t cuts_of_holder(const struct ph_cut *cut, uint32_t holder)
@@ -187,7 +188,12 @@ static bool find_edges(struct ph_local *l, const struct ph_cut *cut, uint64_t *a
 	l->budget = (nedges + 64) * WORK_PER_EDGE;
 	l->lists.n = l->todo.n = 0;
 	memset(l->owners, 0, l->n * sizeof *l->owners);
-	memset(l->cuts, 0, nedges * (is_narrow(cut) ? 1 : 8));
+	if (is_narrow(cut))
+		memset(l->cuts, 0, nedges);
+	else if (PH_VEC_RESERVE(&l->wide_cuts, nedges))
+		memset(l->wide_cuts.items, 0, nedges * sizeof *l->wide_cuts.items);
+	else
+		return false;
 	for (uint32_t v = 0; *alive && v < l->n; v++) {
 		if (ph_local_folds(l, v))
 			continue;

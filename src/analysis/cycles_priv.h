@@ -116,7 +116,8 @@ struct ph_local {
 	/* scratch: see shape.c and cut.c */
 	uint32_t *work;             /* [2 n] */
 	uint32_t *owners;           /* [n] */
-	uint8_t *cuts;              /* [8 start[n]] */
+	uint8_t *cuts;              /* [start[n]] */
+	struct PH_VEC(uint64_t) wide_cuts; /* instead of these, where eight bits are too few */
 	struct PH_VEC(uint64_t) lists, todo;
 	uint64_t budget;
 };

@@ -12,7 +12,7 @@ static uint8_t traits_of(const struct ph_holders *h, uint32_t type)
 static bool allocate(struct ph_local *l)
 {
 	size_t n = l->max_members, e = l->max_edges;
-	if (e > SIZE_MAX / 8)
+	if (e > SIZE_MAX / sizeof *l->to)
 		return false;
 	l->index = ph_big_alloc(l->c->nnodes * sizeof *l->index);
 	l->type_traits = calloc(l->g->ntypes + 1ull, 1);
@@ -22,7 +22,7 @@ static bool allocate(struct ph_local *l)
 	l->suffix = ph_big_alloc(e * sizeof *l->suffix);
 	l->work = ph_big_alloc(2 * n * sizeof *l->work);
 	l->owners = ph_big_alloc(n * sizeof *l->owners);
-	l->cuts = ph_big_alloc(8 * e);
+	l->cuts = ph_big_alloc(e);
 	return l->index && l->type_traits && l->traits && l->start && l->to && l->suffix && l->work && l->owners &&
 	       l->cuts;
 }
@@ -63,7 +63,8 @@ void ph_local_deinit(struct ph_local *l)
 	ph_big_free(l->suffix, e * sizeof *l->suffix);
 	ph_big_free(l->work, 2 * n * sizeof *l->work);
 	ph_big_free(l->owners, n * sizeof *l->owners);
-	ph_big_free(l->cuts, 8 * e);
+	ph_big_free(l->cuts, e);
+	ph_vec_free(&l->wide_cuts);
 	ph_vec_free(&l->lists);
 	ph_vec_free(&l->todo);
 }

@@ -329,6 +329,28 @@ START_TEST(cut_must_break_all_cycles_of_all_components)
 }
 END_TEST
 
+/* Twelve ways to hold in one cycle; beside all but one of them there is another. */
+START_TEST(many_candidates)
+{
+	uint32_t child[12];
+	char name[8];
+	begin();
+	for (int i = 0; i < 12; i++)
+		child[i] = node(CHILD);
+	for (int i = 0; i < 12; i++) {
+		snprintf(name, sizeof name, "n%d", i);
+		attr(child[i], child[(i + 1) % 12], name);
+		if (i != 9)
+			attr(child[i], child[(i + 1) % 12], "other");
+	}
+	struct ph_cycles *c = find(false);
+	ck_assert_uint_eq(c->n, 1);
+	ck_assert_uint_eq(c->groups[0].length, 12);
+	expect_cut(&c->groups[0], "app.Child", ".n9");
+	end(c);
+}
+END_TEST
+
 /* A list that two attributes share is weak in both or in none. */
 START_TEST(shared_containers)
 {
@@ -562,6 +584,7 @@ Suite *cycles_suite(void)
 	t = tcase_create("cuts");
 	tcase_add_test(t, only_what_can_be_weak_is_cut);
 	tcase_add_test(t, cut_must_break_all_cycles_of_all_components);
+	tcase_add_test(t, many_candidates);
 	tcase_add_test(t, shared_containers);
 	suite_add_tcase(s, t);
 	t = tcase_create("parts");
