@@ -24,7 +24,9 @@ struct marker {
 	struct PH_VEC(ph_addr) todo;
 	struct PH_VEC(ph_addr) asked; /* for their own code to be asked about them */
 	uint64_t word, end; /* of the index: the sweep will read what is marked between them */
+	uint64_t listed[5]; /* objects on gc lists by generation */
 	bool alone;         /* no other thread runs */
+	bool shared;        /* one does, and may mark the same words to be read */
 	bool answered;      /* what is read now was asked about before */
 	bool nomem;
 } PH_OWN_LINES;
@@ -40,17 +42,29 @@ static inline bool set_mark(struct marker *k, struct ph_index_word *w, uint64_t 
 	return true;
 }
 
-/* Marks an object of a known type that had no mark. */
-static void mark_new(struct marker *k, ph_addr addr, uint64_t linear, const struct ph_type *t)
+/* Before the sweep the words are everybody's. */
+static inline void set_unread(struct marker *k, struct ph_index_word *w, uint64_t bit)
+{
+	if (k->shared)
+		__atomic_fetch_or(&w->unread, bit, __ATOMIC_RELAXED);
+	else
+		w->unread |= bit;
+}
+
+/* Marks an object of a known type that had no mark; false: another thread has just done it. */
+static bool mark_new(struct marker *k, ph_addr addr, uint64_t linear, const struct ph_type *t)
 {
 	uint64_t at = linear / INDEX_SPAN;
 	struct ph_index_word *w = &k->m->b->index.words[at];
-	if (!set_mark(k, w, ph_index_bit(linear)) || t->leaf)
-		return;
+	if (!set_mark(k, w, ph_index_bit(linear)))
+		return false;
+	if (t->leaf)
+		return true;
 	if (at >= k->word && at < k->end)
-		w->unread |= ph_index_bit(linear);
+		set_unread(k, w, ph_index_bit(linear));
 	else
 		k->nomem |= !PH_VEC_PUSH(&k->todo, addr);
+	return true;
 }
 
 /* False when no object can be there. */
@@ -221,13 +235,36 @@ static bool mark_listed(void *ctx, ph_addr addr, int generation)
 {
 	struct marker *k = ctx;
 	struct ph_build *b = k->m->b;
-	uint64_t linear = ph_mem_linear(b->os->mem, addr);
-	if (linear != PH_NOWHERE && !(addr & 7) && ph_index_has(&b->index, linear))
+	uint64_t linear = addr & 7 ? PH_NOWHERE : ph_mem_linear(b->os->mem, addr);
+	const struct ph_type *t;
+	if (linear != PH_NOWHERE && ph_index_has(&b->index, linear))
 		return false;
-	if (!mark_address(k, addr))
+	if (linear == PH_NOWHERE || !(t = ph_object_type(b->os, addr)))
 		ph_note(b->notes, PH_NOTE_BAD_OBJECT, addr);
-	b->listed[generation]++;
+	else if (!mark_new(k, addr, linear, t))
+		return false;
+	k->listed[generation]++;
 	return true;
+}
+
+/* On two threads where that is possible. */
+static void mark_lists(struct marker *markers)
+{
+	struct ph_build *b = markers->m->b;
+	if (b->workers == 1 || b->rt->collecting) {
+		ph_runtime_tracked(b->rt, 0, b->notes, mark_listed, &markers[0]);
+		return;
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		markers[i].alone = false;
+		markers[i].shared = true;
+		markers[i].end = b->index.nwords;
+	}
+	ph_runtime_tracked_both(b->rt, b->notes, mark_listed, (void *[]){ &markers[0], &markers[1] });
+	for (unsigned i = 0; i < 2; i++) {
+		markers[i].shared = false;
+		markers[i].end = 0;
+	}
 }
 
 /* The dicts of interned strings hold no counts and keep none alive, but some str can
@@ -246,12 +283,15 @@ static void mark_interned(struct marker *k, ph_addr dict)
 	}
 }
 
-static void mark_known(struct marker *k)
+static void mark_known(struct marker *markers)
 {
+	struct marker *k = &markers[0];
 	struct ph_build *b = k->m->b;
 	k->alone = true;
 	k->end = b->index.nwords;
-	ph_runtime_tracked(b->rt, 0, b->notes, mark_listed, k);
+	mark_lists(markers);
+	k->alone = true;
+	k->end = b->index.nwords;
 	for (size_t i = 0; i < b->roots.n; i++)
 		if (!mark_address(k, b->roots.items[i].object))
 			ph_note(b->notes, PH_NOTE_BAD_REFERENCE, b->roots.items[i].object);
@@ -289,13 +329,15 @@ struct ph_err *build_mark(struct ph_build *b)
 		return ph_err_nomem();
 	for (unsigned i = 0; i < b->workers; i++)
 		markers[i] = (struct marker){ .m = &m };
-	mark_known(&markers[0]);
+	mark_known(markers);
 	ph_parallel(b->workers, sweep, markers);
 	join(markers, b->workers);
 	struct ph_err *err = ph_interrupted ? ph_err_interrupted() : finish(&markers[0]);
 	bool nomem = b->os->nomem;
 	for (unsigned i = 0; i < b->workers; i++) {
 		nomem |= markers[i].nomem || markers[i].batch.refs.nomem;
+		for (unsigned g = 0; g < sizeof b->listed / sizeof *b->listed; g++)
+			b->listed[g] += markers[i].listed[g];
 		ph_vec_free(&markers[i].todo);
 		ph_vec_free(&markers[i].asked);
 		build_batch_free(&markers[i].batch);

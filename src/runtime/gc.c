@@ -39,35 +39,39 @@ static uint64_t link_at(const struct walk *w, ph_addr head, uint32_t off)
 	return ph_mem_u64(w->rt->mem, head + off, &v) ? v & LINK_MASK : 0;
 }
 
-/* Follows one direction of a list until it is back at its sentinel; false when it
- * breaks off or runs into objects that were seen. */
-static bool links_follow(struct walk *w, ph_addr head, uint32_t off, int generation)
+/* How far a walk came: the last link that it went by (the sentinel before the first one),
+ * and what that leads to. */
+struct walked {
+	ph_addr last, next;
+};
+
+/* Follows one direction of a list, from a link on, until it is back at its sentinel, breaks
+ * off or runs into objects that were seen. */
+static struct walked links_follow(struct walk *w, ph_addr head, ph_addr from, uint32_t off, int generation)
 {
-	ph_addr at = link_at(w, head, off);
-	while (at != head) {
-		if (!at || !w->budget)
-			return false;
+	struct walked at = { from, link_at(w, from, off) };
+	while (at.next != head && at.next && w->budget) {
 		w->budget--;
-		ph_addr next = link_at(w, at, off);
-		if (!next || !w->fn(w->ctx, at + w->head_size, generation))
-			return false;
+		ph_addr next = link_at(w, at.next, off);
+		if (!next || !w->fn(w->ctx, at.next + w->head_size, generation))
+			break;
 		w->seen++;
-		at = next;
+		at = (struct walked){ at.next, next };
 		if (!(w->seen & 0xffff) && ph_interrupted)
-			return false;
+			break;
 	}
-	return true;
+	return at;
 }
 
 /* One circular list; `head` is its sentinel. Where it is broken, what the other
  * direction reaches is taken, too. */
 static void list_walk(struct walk *w, ph_addr head, int generation)
 {
-	if (w->skip & 1u << generation || links_follow(w, head, w->next_off, generation))
+	if (w->skip & 1u << generation || links_follow(w, head, head, w->next_off, generation).next == head)
 		return;
 	ph_note(w->notes, PH_NOTE_BAD_LIST, head);
 	if (!w->rt->collecting) /* during a collection prev is a counter */
-		links_follow(w, head, w->prev_off, generation);
+		links_follow(w, head, head, w->prev_off, generation);
 }
 
 /* The sentinels of one interpreter's lists, with their generations; returns how many. */
@@ -99,22 +103,108 @@ static bool has_own_lists(const struct ph_runtime *rt, size_t interp)
 	return !interp || rt->interps[interp].gc != rt->interps[0].gc;
 }
 
+/* Whether the lists are as long as the collector counts, with and without the permanent one. */
+static void heap_size_check(const struct walk *w, const struct ph_interp *in, uint64_t without, uint64_t all)
+{
+	uint64_t counted;
+	if (ph_layout_has(w->rt->layout, PH_F_GC_heap_size) && !w->rt->collecting && !w->skip &&
+	    ph_mem_u64(w->rt->mem, in->gc + ph_layout_off(w->rt->layout, PH_F_GC_heap_size), &counted) &&
+	    counted != without && counted != all)
+		ph_note(w->notes, PH_NOTE_HEAP_SIZE, in->gc);
+}
+
 static void generations_walk(struct walk *w, const struct ph_interp *in)
 {
-	const struct ph_layout *l = w->rt->layout;
 	struct rt_list lists[RT_LISTS];
 	size_t n = lists_of(w->rt, in, lists);
-	uint64_t before = w->seen, heap_size = 0, counted;
+	uint64_t before = w->seen, heap_size = 0;
 	for (size_t i = 0; i < n; i++) {
 		list_walk(w, lists[i].head, lists[i].generation);
 		if (lists[i].generation != PERMANENT)
 			heap_size = w->seen - before;
 	}
-	if (ph_layout_has(l, PH_F_GC_heap_size) && !w->rt->collecting && !w->skip &&
-	    ph_mem_u64(w->rt->mem, in->gc + ph_layout_off(l, PH_F_GC_heap_size), &counted) &&
-	    counted != heap_size && counted != w->seen - before)
-		ph_note(w->notes, PH_NOTE_HEAP_SIZE, in->gc);
+	heap_size_check(w, in, heap_size, w->seen - before);
 }
+
+/* ---- from both ends -------------------------------------------------------------------- */
+
+/* The other direction, as long as every link leads back: an object that was just being put
+ * on the list or taken off it is where the way forwards says. Returns the last one gone by. */
+static ph_addr links_back(struct walk *w, ph_addr head, int generation)
+{
+	ph_addr last = head, at = link_at(w, head, w->prev_off);
+	if (link_at(w, at, w->next_off) != head)
+		return head;
+	while (at != head && w->budget) {
+		w->budget--;
+		ph_addr before = link_at(w, at, w->prev_off);
+		if (link_at(w, before, w->next_off) != at || !w->fn(w->ctx, at + w->head_size, generation))
+			break;
+		w->seen++;
+		last = at;
+		at = before;
+		if (!(w->seen & 0xffff) && ph_interrupted)
+			break;
+	}
+	return last;
+}
+
+/* All lists of an interpreter, forwards (0) and backwards (1). */
+struct both_ways {
+	struct walk w[2];
+	struct rt_list lists[RT_LISTS];
+	size_t n;
+	struct walked there[RT_LISTS];
+	ph_addr back[RT_LISTS];
+	uint64_t seen[2][RT_LISTS]; /* up to the end of each list */
+};
+
+static void one_way_walk(void *both, unsigned backwards)
+{
+	struct both_ways *b = both;
+	struct walk w = b->w[backwards]; /* not beside what the other one counts */
+	for (size_t i = 0; i < b->n; i++) {
+		const struct rt_list *l = &b->lists[i];
+		if (backwards)
+			b->back[i] = links_back(&w, l->head, l->generation);
+		else
+			b->there[i] = links_follow(&w, l->head, l->head, w.next_off, l->generation);
+		b->seen[backwards][i] = w.seen;
+	}
+}
+
+/* A list is whole where the way forwards came to its end, or to where the other one stopped. */
+static void both_ways_walk(const struct walk *w, const struct ph_interp *in, void *const ctx[2])
+{
+	struct both_ways b = { .w = { *w, *w } };
+	uint64_t heap_size = 0, all = 0;
+	b.w[0].ctx = ctx[0];
+	b.w[1].ctx = ctx[1];
+	b.n = lists_of(w->rt, in, b.lists);
+	ph_parallel(2, one_way_walk, &b);
+	for (size_t i = 0; i < b.n; i++) {
+		const struct rt_list *l = &b.lists[i];
+		if (b.there[i].next != l->head && b.there[i].next != b.back[i]) {
+			ph_note(w->notes, PH_NOTE_BAD_LIST, l->head);
+			links_follow(&b.w[1], l->head, b.back[i], w->prev_off, l->generation);
+		}
+		all = b.seen[0][i] + b.seen[1][i];
+		heap_size = l->generation != PERMANENT ? all : heap_size;
+	}
+	heap_size_check(w, in, heap_size, all);
+}
+
+void ph_runtime_tracked_both(const struct ph_runtime *rt, struct ph_notes *notes,
+			     bool (*fn)(void *ctx, ph_addr object, int generation), void *const ctx[2])
+{
+	struct walk w = { .rt = rt, .notes = notes, .fn = fn };
+	walk_init(&w);
+	for (size_t i = 0; i < rt->ninterps; i++)
+		if (has_own_lists(rt, i))
+			both_ways_walk(&w, &rt->interps[i], ctx);
+}
+
+/* ---- during a collection ------------------------------------------------------------------ */
 
 /* Does an object of a readable type stand behind this list link? */
 static bool looks_like_object(const struct walk *w, ph_addr link)
