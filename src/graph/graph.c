@@ -176,31 +176,55 @@ void ph_graph_sum(struct ph_graph *g)
 
 struct node_stack PH_VEC(uint32_t);
 
-/* Takes the garbage mark off node and queues it, unless that was done before. */
+/* Takes the garbage mark off node and puts it aside, unless that was done before. */
 static inline bool reach(struct ph_graph *g, struct node_stack *todo, uint32_t node)
 {
 	if (!(g->flags[node] & PH_NODE_GARBAGE))
 		return true;
 	g->flags[node] &= (uint8_t)~PH_NODE_GARBAGE;
-	if (g->edge_start[node] == g->edge_start[node + 1])
-		return true;
+	__builtin_prefetch(&g->edge_start[node]);
 	return PH_VEC_PUSH(todo, node);
+}
+
+/* Objects that are followed in turn: what each needs of the memory is on its way while
+ * others are looked at. */
+#define IN_TURN 16u
+
+/* The next one that has edges; 0: there is none. */
+static inline uint32_t take(const struct ph_graph *g, struct node_stack *todo)
+{
+	while (todo->n) {
+		uint32_t node = todo->items[--todo->n];
+		uint64_t start = g->edge_start[node];
+		if (start == g->edge_start[node + 1])
+			continue;
+		__builtin_prefetch(&g->edges[start]);
+		return node;
+	}
+	return 0;
 }
 
 static bool mark_reachable(struct ph_graph *g, struct node_stack *todo)
 {
-	for (uint32_t s = 0; s < g->nseeds; s++) {
+	uint32_t turn[IN_TURN] = { 0 }, idle = 0; /* so many turns were nobody's, one after the other */
+	for (uint32_t s = 0; s < g->nseeds; s++)
 		if (!reach(g, todo, g->seeds[s]))
 			return false;
-		while (todo->n) {
-			uint32_t node = todo->items[--todo->n];
-			uint64_t end = g->edge_start[node + 1];
-			for (uint64_t e = g->edge_start[node]; e < end; e++)
-				__builtin_prefetch(&g->flags[g->edges[e] & PH_EDGE_ID], 1);
-			for (uint64_t e = g->edge_start[node]; e < end; e++)
-				if (!reach(g, todo, g->edges[e] & PH_EDGE_ID))
-					return false;
-		}
+	for (uint32_t i = 0; idle < IN_TURN;) {
+		uint32_t node = turn[(i + IN_TURN / 2) % IN_TURN];
+		uint64_t e = g->edge_start[node], end = g->edge_start[node + 1];
+		for (end = end - e > IN_TURN ? e + IN_TURN : end; e < end; e++)
+			__builtin_prefetch(&g->flags[g->edges[e] & PH_EDGE_ID], 1);
+		node = turn[i];
+		end = g->edge_start[node + 1];
+		for (e = g->edge_start[node]; e < end; e++)
+			if (!reach(g, todo, g->edges[e] & PH_EDGE_ID))
+				return false;
+		turn[i] = take(g, todo);
+		if (turn[i] && !todo->n && idle == IN_TURN - 1)
+			continue; /* a list: there is nobody else */
+		idle = turn[i] ? 0 : idle + 1;
+		i = (i + 1) % IN_TURN;
 	}
 	return true;
 }
