@@ -95,6 +95,8 @@ struct ph_reach_options {
 					* pass no infrastructure, … */
 	const char *const *avoid;      /* [navoid] … and match none of these: types, labels and roots */
 	size_t nthrough, navoid;
+	const uint32_t *only;          /* [nonly] nodes whose paths are asked for; nonly = 0: of all */
+	size_t nonly;
 };
 struct ph_reach;
 /* g and options are borrowed and must outlive it. */

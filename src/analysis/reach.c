@@ -16,6 +16,7 @@ struct search {
 	struct waiting_list level[PENALTY_MAX + 1];
 	struct PH_VEC(struct ph_source) sources;
 	uint32_t head;   /* of r->order: what has still to be expanded */
+	size_t nonly;    /* of opt->only: so many have their paths */
 	bool nomem;
 };
 
@@ -191,6 +192,17 @@ static bool keep_source(struct search *s, const struct waiting *w, unsigned leve
 							    .penalty = (uint8_t)level });
 }
 
+/* Whether all paths that are asked for are known: what is settled stays as it is. */
+static bool is_done(struct search *s)
+{
+	const struct ph_reach *r = s->r;
+	const struct ph_reach_options *opt = r->opt;
+	uint32_t matched = opt->nthrough ? r->g->n : 0;
+	while (s->nonly < opt->nonly && r->penalty[opt->only[s->nonly] + matched] < PENDING)
+		s->nonly++;
+	return opt->nonly && s->nonly == opt->nonly;
+}
+
 static struct ph_err *run_level(struct search *s, unsigned level)
 {
 	struct ph_reach *r = s->r;
@@ -208,6 +220,8 @@ static struct ph_err *run_level(struct search *s, unsigned level)
 				settle(s, &w, level);
 			continue;
 		}
+		if (is_done(s)) /* here all sources of the level are kept */
+			break;
 		expand(s, r->order[s->head++], level);
 		if (s->nomem)
 			return ph_err_nomem();
@@ -329,7 +343,7 @@ struct ph_err *ph_reach_compute(const struct ph_graph *g, const struct ph_reach_
 		add_unnamed(&s);
 	if (s.nomem)
 		err = ph_err_nomem();
-	for (unsigned level = 0; !err && level <= PENALTY_MAX; level++)
+	for (unsigned level = 0; !err && level <= PENALTY_MAX && !is_done(&s); level++)
 		err = run_level(&s, level);
 	for (unsigned level = 0; level <= PENALTY_MAX; level++)
 		ph_vec_free(&s.level[level]);

@@ -40,10 +40,16 @@ static bool find_mostly(const struct ph_graph *g, const struct ph_dominators *d,
 
 static struct ph_err *find_paths(const struct ph_graph *g, struct ph_suspects *s)
 {
-	static const struct ph_reach_options options = { 0 };
+	uint32_t nodes[PH_SUSPECTS];
+	struct ph_reach_options options = { .only = nodes };
 	struct ph_reach *r;
-	struct ph_err *err = s->n ? ph_reach_compute(g, &options, &r) : NULL;
-	if (err || !s->n)
+	for (uint32_t i = 0; i < s->n; i++)
+		if (s->rows[i].node)
+			nodes[options.nonly++] = s->rows[i].node;
+	if (!options.nonly)
+		return NULL;
+	struct ph_err *err = ph_reach_compute(g, &options, &r);
+	if (err)
 		return err;
 	for (uint32_t i = 0; !err && i < s->n; i++)
 		if (s->rows[i].node)

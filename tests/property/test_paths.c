@@ -190,6 +190,43 @@ START_TEST(the_best_path_costs_least)
 }
 END_TEST
 
+static void check_same_path(const struct ph_reach *r, const struct ph_reach *only, uint32_t node)
+{
+	struct ph_path a, b;
+	ck_assert_ptr_null(ph_path_find(r, node, &a));
+	ck_assert_ptr_null(ph_path_find(only, node, &b));
+	ck_assert_uint_eq(a.n, b.n);
+	ck_assert_uint_eq(a.kind, b.kind);
+	ck_assert_uint_eq(a.root, b.root);
+	for (uint32_t i = 0; i < a.n; i++) {
+		ck_assert_uint_eq(a.nodes[i], b.nodes[i]);
+		ck_assert(i + 1 == a.n || a.edges[i] == b.edges[i]);
+	}
+	ph_path_deinit(&a);
+	ph_path_deinit(&b);
+}
+
+START_TEST(a_search_for_some_ends_with_the_same_paths)
+{
+	const struct ph_reach_options all = { 0 };
+	for (uint64_t i = 0; i < GRAPHS; i++) {
+		struct rng rng = { test_seed() + i };
+		struct ph_graph *g = random_graph(&rng, SMALL_MAX);
+		uint32_t nodes[2] = { 1 + rng_below(&rng, g->n - 1), 1 + rng_below(&rng, g->n - 1) };
+		const struct ph_reach_options options = { .only = nodes, .nonly = 1 + i % 2 };
+		struct ph_reach *r = NULL, *only = NULL;
+		add_roots(g, &rng);
+		ck_assert_ptr_null(ph_reach_compute(g, &all, &r));
+		ck_assert_ptr_null(ph_reach_compute(g, &options, &only));
+		for (size_t k = 0; k < options.nonly; k++)
+			check_same_path(r, only, nodes[k]);
+		ph_reach_free(only);
+		ph_reach_free(r);
+		ph_graph_free(g);
+	}
+}
+END_TEST
+
 /* ---- what is built upon that -------------------------------------------------------------------- */
 
 /* Every object is in one row, and all bytes are. */
@@ -269,6 +306,7 @@ Suite *paths_suite(void)
 	TCase *t = tcase_create("random graphs");
 	tcase_set_timeout(t, 120);
 	tcase_add_test(t, the_best_path_costs_least);
+	tcase_add_test(t, a_search_for_some_ends_with_the_same_paths);
 	tcase_add_test(t, nothing_is_lost);
 	suite_add_tcase(s, t);
 	return s;
