@@ -14,7 +14,8 @@ struct ph_dominators {
 	uint32_t n;
 	uint32_t *idom;      /* [n] immediate dominator; idom[0] = 0 */
 	uint64_t *retained;  /* [n] bytes: shallow + uncounted of all that it dominates, itself included */
-	uint32_t *preorder;  /* [n] nodes so that every node comes after its idom */
+	uint32_t *objects;   /* [n] how many that are */
+	uint32_t *preorder;  /* [n] nodes; all that one dominates follows it: the next objects[node] − 1 */
 };
 struct ph_err *ph_dominators_compute(const struct ph_graph *g, struct ph_dominators **ret);
 void ph_dominators_free(struct ph_dominators *d);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Dominators, retained sizes and histograms against their definitions. */
 #include <check.h>
-#include <pyheap/analysis.h>
+#include "../../src/analysis/dominators_priv.h"
 #include "random_graph.h"
 
 #define GRAPHS 3000
@@ -34,6 +34,7 @@ static void check_preorder(const struct ph_dominators *d, const node_set dominat
 		ck_assert(i == 0 || seen & BIT(d->idom[v]));
 		seen |= BIT(v);
 		node_set run = 0;
+		ck_assert_uint_eq(d->objects[v], (uint32_t)__builtin_popcountll(dominated[v]));
 		for (int k = 0; k < __builtin_popcountll(dominated[v]); k++)
 			run |= BIT(d->preorder[i + (uint32_t)k]);
 		ck_assert_uint_eq(run, dominated[v]);
@@ -80,6 +81,34 @@ static void check_types(const struct ph_graph *g, const struct ph_dominators *d,
 	ph_histogram_free(h);
 }
 
+/* Both ways on their own; which one is taken depends on the graph. */
+static struct ph_dominators *by(bool domtree, const struct ph_graph *g, const struct ph_components *c)
+{
+	struct ph_dominators *d = ph_dominators_new(g->n);
+	bool found = true;
+	ck_assert_ptr_nonnull(d);
+	ck_assert_ptr_null(domtree ? ph_domtree_compute(g, c, UINT64_MAX, d, &found) : ph_seminca_compute(g, c, d));
+	ck_assert(found);
+	return d;
+}
+
+static uint32_t check_dominators(const struct ph_graph *g, const struct ph_dominators *d,
+				 const node_set dominated[SMALL_MAX], node_set all)
+{
+	uint32_t deep = 0;
+	ck_assert_uint_eq(d->n, g->n);
+	for (uint32_t v = 1; v < g->n; v++) {
+		uint32_t idom = naive_idom(g->n, dominated, v);
+		ck_assert_msg(d->idom[v] == idom, "idom of %u is %u, not %u", v, idom, d->idom[v]);
+		ck_assert_uint_eq(d->retained[v], small_bytes(g, dominated[v]));
+		deep += idom != 0;
+	}
+	ck_assert_uint_eq(d->idom[0], 0);
+	ck_assert_uint_eq(d->retained[0], small_bytes(g, all));
+	check_preorder(d, dominated);
+	return deep;
+}
+
 START_TEST(dominators_are_as_defined)
 {
 	uint32_t with_garbage = 0, deep = 0;
@@ -91,27 +120,46 @@ START_TEST(dominators_are_as_defined)
 		small_from(g, 0, &s);
 		small_hold_garbage(&s);
 		dominated_sets(&s, dominated);
-		struct ph_dominators *d;
-		ck_assert_ptr_null(ph_dominators_compute(g, &d));
-		ck_assert_uint_eq(d->n, g->n);
-		for (uint32_t v = 1; v < g->n; v++) {
-			uint32_t idom = naive_idom(g->n, dominated, v);
-			ck_assert_msg(d->idom[v] == idom, "graph %llu: idom of %u is %u, not %u",
-				      (unsigned long long)i, v, idom, d->idom[v]);
-			ck_assert_uint_eq(d->retained[v], small_bytes(g, dominated[v]));
-			deep += idom != 0;
+		for (int domtree = 0; domtree < 2; domtree++) {
+			struct ph_dominators *d = by(domtree, g, NULL);
+			deep += check_dominators(g, d, dominated, s.all);
+			check_types(g, d, dominated);
+			ph_dominators_free(d);
 		}
-		ck_assert_uint_eq(d->idom[0], 0);
-		ck_assert_uint_eq(d->retained[0], small_bytes(g, s.all));
-		check_preorder(d, dominated);
-		check_types(g, d, dominated);
 		with_garbage += g->garbage_objects != 0;
-		ph_dominators_free(d);
 		ph_graph_free(g);
 	}
 	/* the graphs are worth something only if these occur */
 	ck_assert_uint_gt(with_garbage, GRAPHS / 4);
 	ck_assert_uint_gt(deep, GRAPHS);
+}
+END_TEST
+
+/* Components as one node each: what test_cycles.c checks of one way is so of the other. */
+START_TEST(both_ways_agree_on_components)
+{
+	uint32_t members = 0;
+	for (uint64_t i = 0; i < GRAPHS; i++) {
+		struct rng r = { test_seed() + i };
+		struct ph_graph *g = random_graph(&r, SMALL_MAX);
+		struct ph_components_query q = { .drop_edges = i % 2 ? PH_EDGE_BORROWED : 0 };
+		struct ph_components c;
+		q.marks = ph_big_alloc(g->n * sizeof *q.marks);
+		ck_assert_ptr_nonnull(q.marks);
+		ck_assert_ptr_null(ph_components_find(g, &q, &c));
+		struct ph_dominators *a = by(false, g, &c), *b = by(true, g, &c);
+		for (uint32_t v = 0; v < g->n; v++) {
+			ck_assert_uint_eq(a->idom[v], b->idom[v]);
+			ck_assert_uint_eq(a->retained[v], b->retained[v]);
+			ck_assert_uint_eq(a->objects[v], b->objects[v]);
+		}
+		members += c.nmembers;
+		ph_dominators_free(a);
+		ph_dominators_free(b);
+		ph_components_deinit(&c);
+		ph_graph_free(g);
+	}
+	ck_assert_uint_gt(members, GRAPHS);
 }
 END_TEST
 
@@ -170,6 +218,7 @@ Suite *dominators_suite(void)
 	TCase *t = tcase_create("random graphs");
 	tcase_set_timeout(t, 120);
 	tcase_add_test(t, dominators_are_as_defined);
+	tcase_add_test(t, both_ways_agree_on_components);
 	tcase_add_test(t, garbage_is_what_no_seed_reaches);
 	suite_add_tcase(s, t);
 	return s;

@@ -2,7 +2,7 @@
 /* Memory runs out at every possible moment: an error, no crash, nothing leaked. */
 #include <check.h>
 #include <errno.h>
-#include <pyheap/analysis.h>
+#include "../../src/analysis/dominators_priv.h"
 #include "random_graph.h"
 
 #ifndef __SANITIZE_ADDRESS__ /* that has an allocator of its own */
@@ -145,6 +145,21 @@ static bool run_paths(const struct ph_graph *g, long allowed)
 	return enough;
 }
 
+static bool run_domtree(const struct ph_graph *g, long allowed)
+{
+	struct ph_dominators *d = ph_dominators_new(g->n);
+	bool found = false;
+	ck_assert_ptr_nonnull(d);
+	left = allowed;
+	struct ph_err *err = ph_domtree_compute(g, NULL, UINT64_MAX, d, &found);
+	left = -1;
+	bool enough = !err;
+	ck_assert(err == NULL || err == ph_err_nomem());
+	ck_assert_int_eq(enough, found);
+	ph_dominators_free(d);
+	return enough;
+}
+
 static bool run_diff(long allowed)
 {
 	static const char *const names[] = { "a", "b", "c" };
@@ -166,14 +181,15 @@ START_TEST(every_allocation_fails_once)
 	for (uint64_t i = 0; i < 20; i++) {
 		struct rng r = { test_seed() + i }, again = r;
 		struct ph_graph *g = random_graph(&r, SMALL_MAX);
-		for (int what = 0; what < 4; what++) {
+		for (int what = 0; what < 5; what++) {
 			bool enough = false;
 			for (long allowed = 0; !enough; allowed++, failures++) {
 				long before = blocks;
 				ck_assert_int_lt(allowed, 5000);
 				enough = what == 0 ? run_build(again, allowed) :
 					 what == 1 ? run_analysis(g, allowed) :
-					 what == 2 ? run_paths(g, allowed) : run_diff(allowed);
+					 what == 2 ? run_paths(g, allowed) :
+					 what == 3 ? run_domtree(g, allowed) : run_diff(allowed);
 				ck_assert_int_eq(blocks, before);
 			}
 		}

@@ -2,7 +2,7 @@
 /* Graphs that are large, deep or built to make an algorithm slow. */
 #include <check.h>
 #include <pthread.h>
-#include <pyheap/analysis.h>
+#include "../../src/analysis/dominators_priv.h"
 #include "random_graph.h"
 
 /* Check notes each assertion in a file: not a million times, please. */
@@ -320,12 +320,50 @@ static struct ph_graph *tangled(struct rng *r)
 	return finish(b);
 }
 
+/* By way of domtree.c; NULL where it gives up. */
+static struct ph_dominators *domtree(const struct ph_graph *g, const struct ph_components *c, uint64_t budget)
+{
+	struct ph_dominators *d = ph_dominators_new(g->n);
+	bool found;
+	ck_assert_ptr_nonnull(d);
+	ck_assert_ptr_null(ph_domtree_compute(g, c, budget, d, &found));
+	if (found)
+		return d;
+	ph_dominators_free(d);
+	return NULL;
+}
+
+static bool same(const struct ph_dominators *a, const struct ph_dominators *b)
+{
+	size_t n = a->n;
+	return !memcmp(a->idom, b->idom, n * sizeof *a->idom) && !memcmp(a->objects, b->objects, n * sizeof *a->objects) &&
+	       !memcmp(a->retained, b->retained, n * sizeof *a->retained);
+}
+
+/* Both ways for the graph in which the components of part of its edges are one node each. */
+static void check_components(const struct ph_graph *g)
+{
+	struct ph_components_query q = { .drop_edges = PH_EDGE_BORROWED };
+	struct ph_components c;
+	q.marks = ph_big_alloc(g->n * sizeof *q.marks);
+	ck_assert_ptr_nonnull(q.marks);
+	ck_assert_ptr_null(ph_components_find(g, &q, &c));
+	struct ph_dominators *a = ph_dominators_new(g->n), *b = domtree(g, &c, UINT64_MAX);
+	ck_assert_ptr_nonnull(a);
+	ck_assert_ptr_null(ph_seminca_compute(g, &c, a));
+	ck_assert(b && same(a, b));
+	ph_dominators_free(a);
+	ph_dominators_free(b);
+	ph_components_deinit(&c);
+}
+
 START_TEST(middle_sized_graphs)
 {
 	static struct plain p;
+	uint32_t found = 0;
 	for (uint64_t i = 0; i < 150; i++) {
 		struct rng r = { test_seed() + i };
-		struct ph_dominators *d;
+		struct ph_dominators *d, *tree, *hurried;
 		memset(&p, 0, sizeof p);
 		struct ph_graph *g = tangled(&r);
 		p.g = g;
@@ -336,11 +374,52 @@ START_TEST(middle_sized_graphs)
 			if (d->idom[v] != p.idom[v])
 				ck_abort_msg("graph %llu: idom of %u is %u, not %u",
 					     (unsigned long long)i, v, p.idom[v], d->idom[v]);
+		tree = domtree(g, NULL, UINT64_MAX);
+		ck_assert(tree && same(d, tree));
+		hurried = domtree(g, NULL, 1 + rng_below(&r, 4 * g->n));
+		ck_assert(!hurried || same(d, hurried));
+		found += hurried != NULL;
+		for (uint64_t e = 0; e < g->nedges; e++)
+			if (rng_chance(&r, 60))
+				g->edges[e] |= PH_EDGE_BORROWED;
+		check_components(g);
 		for (uint32_t v = 0; v < g->n; v++)
 			ph_vec_free(&p.before[v]);
+		ph_dominators_free(hurried);
+		ph_dominators_free(tree);
 		ph_dominators_free(d);
 		ph_graph_free(g);
 	}
+	ck_assert(found > 0 && found < 150);
+}
+END_TEST
+
+/* Objects in a list that hold each other at random: what references lead to is anywhere,
+ * so domtree.c is taken. */
+START_TEST(scattered)
+{
+	struct rng r = { test_seed() };
+	const uint32_t n = MILLION / 5;
+	struct ph_graph_builder *b = builder_new();
+	add_nodes(b, n, NODE);
+	for (uint32_t v = 2; v <= n; v++) {
+		add_edge(b, 1, v, "");
+		for (int i = 0; i < 3 && v % 3; i++)
+			add_edge(b, v, 1 + rng_below(&r, n), "any");
+	}
+	struct ph_graph *g = finish(b);
+	struct ph_dominators *d, *other = ph_dominators_new(g->n);
+	ck_assert_ptr_null(ph_dominators_compute(g, &d));
+	ck_assert_ptr_null(ph_seminca_compute(g, NULL, other));
+	ck_assert(same(d, other));
+	bool ok = true;
+	for (uint32_t v = 2; v <= n; v++)
+		ok &= d->idom[v] == 1;
+	ck_assert(ok);
+	ck_assert_uint_eq(d->objects[1], n);
+	ph_dominators_free(other);
+	ph_dominators_free(d);
+	ph_graph_free(g);
 }
 END_TEST
 
@@ -359,6 +438,7 @@ Suite *scale_suite(void)
 	tcase_add_test(t, half_a_million_components);
 	tcase_add_test(t, long_walks_to_the_dominator);
 	tcase_add_test(t, middle_sized_graphs);
+	tcase_add_test(t, scattered);
 	suite_add_tcase(s, t);
 	return s;
 }

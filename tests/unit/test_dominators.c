@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Dominators and histograms of graphs small enough to check by eye. */
 #include <check.h>
-#include <pyheap/analysis.h>
+#include "../../src/analysis/dominators_priv.h"
 
 Suite *dominators_suite(void);
 
@@ -31,18 +31,41 @@ static struct ph_graph *graph(uint32_t n, const char *edges, const uint32_t *typ
 	return g;
 }
 
-static void expect(uint32_t n, const char *edges, const uint32_t *idom, const uint64_t *retained)
+static void check(const struct ph_graph *g, const struct ph_dominators *d, const uint32_t *idom,
+		  const uint64_t *retained)
 {
-	struct ph_graph *g = graph(n, edges, NULL);
-	struct ph_dominators *d;
-	ck_assert_ptr_null(ph_dominators_compute(g, &d));
-	for (uint32_t v = 1; v <= n; v++) {
+	for (uint32_t v = 1; v < g->n; v++) {
 		ck_assert_uint_eq(d->idom[v], idom[v - 1]);
 		ck_assert_uint_eq(d->retained[v], retained[v - 1]);
 	}
 	ck_assert_uint_eq(d->idom[0], 0);
 	ck_assert_uint_eq(d->retained[0], g->shallow_bytes);
+}
+
+/* Both ways to the dominators; which one is taken depends on the graph. */
+static void expect_both(const struct ph_graph *g, const struct ph_components *c, const uint32_t *idom,
+			const uint64_t *retained)
+{
+	for (int domtree = 0; domtree < 2; domtree++) {
+		struct ph_dominators *d = ph_dominators_new(g->n);
+		bool found = true;
+		ck_assert_ptr_nonnull(d);
+		ck_assert_ptr_null(domtree ? ph_domtree_compute(g, c, UINT64_MAX, d, &found)
+					   : ph_seminca_compute(g, c, d));
+		ck_assert(found);
+		check(g, d, idom, retained);
+		ph_dominators_free(d);
+	}
+}
+
+static void expect(uint32_t n, const char *edges, const uint32_t *idom, const uint64_t *retained)
+{
+	struct ph_graph *g = graph(n, edges, NULL);
+	struct ph_dominators *d;
+	ck_assert_ptr_null(ph_dominators_compute(g, &d));
+	check(g, d, idom, retained);
 	ph_dominators_free(d);
+	expect_both(g, NULL, idom, retained);
 	ph_graph_free(g);
 }
 
@@ -68,6 +91,54 @@ START_TEST(garbage_hangs_on_all_of_its_sources)
 	expect(4, "12 21 23 34 43", (uint32_t[]){ 0, 0, 2, 3 }, (uint64_t[]){ 1, 1110, 1100, 1000 });
 	/* a live object is not retained by garbage that refers to it */
 	expect(2, "12 02", (uint32_t[]){ 0, 0 }, (uint64_t[]){ 1, 10 });
+}
+END_TEST
+
+START_TEST(single_holders)
+{
+	/* a chain and a tree; 4 refers to itself, 1 is held by a root twice and by what it holds */
+	expect(5, "01 01 12 23 24 44 35 41", (uint32_t[]){ 0, 1, 2, 2, 3 },
+	       (uint64_t[]){ 11111, 11110, 10100, 1000, 10000 });
+}
+END_TEST
+
+START_TEST(leaves_with_several_holders)
+{
+	/* 5 by siblings, 6 by a node and what that holds, 7 by both roots' */
+	expect(7, "01 02 13 14 35 45 16 36 47 27", (uint32_t[]){ 0, 0, 1, 1, 1, 1, 0 },
+	       (uint64_t[]){ 111101, 10, 100, 1000, 10000, 100000, 1000000 });
+}
+END_TEST
+
+START_TEST(moved_after_what_it_holds)
+{
+	/* 3 is reached by way of 2, then of 6, when 4 and 5 hang on it; 5 leads back to 2's 7 */
+	expect(7, "01 12 23 34 35 27 57 14 16 63", (uint32_t[]){ 0, 1, 1, 1, 3, 1, 1 },
+	       (uint64_t[]){ 1111111, 10, 10100, 1000, 10000, 100000, 1000000 });
+}
+END_TEST
+
+START_TEST(cycles_with_one_entry)
+{
+	/* 2 3 is entered by 1 alone; 4 5 by 1 and by 3 */
+	expect(5, "01 12 23 32 14 45 54 35", (uint32_t[]){ 0, 1, 2, 1, 1 },
+	       (uint64_t[]){ 11111, 110, 100, 1000, 10000 });
+}
+END_TEST
+
+START_TEST(component_that_is_moved)
+{
+	/* 7 8 are one: found by way of 3 and 4, then of 5 and 6. 8 leads to 9, as 3 does */
+	struct ph_graph *g = graph(9, "01 12 23 34 39 25 56 47 67 78 87 89", NULL);
+	struct ph_components_query q = { .marks = ph_big_alloc(g->n * sizeof *q.marks) };
+	struct ph_components c;
+	ck_assert_ptr_nonnull(q.marks);
+	ck_assert_ptr_null(ph_components_find(g, &q, &c));
+	ck_assert_uint_eq(c.nmembers, 2);
+	expect_both(g, &c, (uint32_t[]){ 0, 1, 2, 3, 2, 5, 2, 7, 2 },
+		    (uint64_t[]){ 111111111, 111111110, 1100, 1000, 110000, 100000, 11000000, 10000000, 100000000 });
+	ph_components_deinit(&c);
+	ph_graph_free(g);
 }
 END_TEST
 
@@ -145,6 +216,11 @@ Suite *dominators_suite(void)
 	tcase_add_test(t, diamond);
 	tcase_add_test(t, entry_from_behind);
 	tcase_add_test(t, garbage_hangs_on_all_of_its_sources);
+	tcase_add_test(t, single_holders);
+	tcase_add_test(t, leaves_with_several_holders);
+	tcase_add_test(t, moved_after_what_it_holds);
+	tcase_add_test(t, cycles_with_one_entry);
+	tcase_add_test(t, component_that_is_moved);
 	tcase_add_test(t, only_roots);
 	tcase_add_test(t, type_retains_nothing_twice);
 	tcase_add_test(t, rows_of_equal_size_by_name);
