@@ -5,14 +5,12 @@
 #define SMALLEST_SHARE 2000 /* of what is asked about: smaller ones are summed up */
 #define ALONE_PERCENT 90    /* of what an object retains lies in one other: that one is the thing */
 #define ALONE_STEPS 16      /* from one such to the next */
+#define AHEAD 16u           /* children that are asked of memory before they are needed */
 
 struct heaviest {
 	const struct ph_graph *g;
 	const struct ph_dominators *d;
 	uint8_t *marks;       /* NULL: nothing is passed over */
-	uint32_t *start;      /* [n + 1] children of i in the dominator tree are children[start[i]..start[i + 1]) */
-	uint32_t *children;
-	uint32_t *objects;    /* [n] in the subtree */
 	uint64_t least;
 	struct PH_VEC(struct ph_heavy) rows;
 	struct PH_VEC(struct step) todo;
@@ -20,48 +18,36 @@ struct heaviest {
 	bool nomem;
 };
 struct step {
-	uint32_t node;
+	uint32_t place; /* of a node, in preorder */
 	unsigned alone; /* steps of that kind made so far */
 };
 
 /* ---- the tree, downwards --------------------------------------------------------------- */
 
-static struct ph_err *make_children(struct heaviest *h)
+/* The child at a place in preorder; the next one is objects[child] places on. */
+static inline uint32_t child_at(const struct ph_dominators *d, uint32_t place)
 {
-	const struct ph_dominators *d = h->d;
-	uint64_t n = d->n;
-	h->start = ph_big_alloc((n + 1) * sizeof *h->start);
-	h->children = ph_big_alloc(n * sizeof *h->children);
-	h->objects = ph_big_alloc(n * sizeof *h->objects);
-	if (!h->start || !h->children || !h->objects)
-		return ph_err_nomem();
-	for (uint32_t i = 1; i < n; i++) {
-		h->start[d->idom[i] + 1]++;
-		if (!(i & 0xffff) && ph_interrupted)
-			return ph_err_interrupted();
+	if (place + AHEAD < d->n) {
+		__builtin_prefetch(&d->objects[d->preorder[place + AHEAD]]);
+		__builtin_prefetch(&d->retained[d->preorder[place + AHEAD]]);
 	}
-	for (uint64_t i = 1; i <= n; i++)
-		h->start[i] += h->start[i - 1];
-	/* preorder backwards fills from the end: what is left in start are the beginnings */
-	for (uint32_t i = (uint32_t)n; i-- > 1;) {
-		uint32_t node = d->preorder[i];
-		h->objects[node]++;
-		h->objects[d->idom[node]] += h->objects[node];
-		h->children[--h->start[d->idom[node] + 1]] = node;
-		if (!(i & 0xffff) && ph_interrupted)
-			return ph_err_interrupted();
-	}
-	memmove(h->start, h->start + 1, n * sizeof *h->start);
-	h->start[n] = (uint32_t)n - 1;
-	return NULL;
+	return d->preorder[place];
 }
 
-static uint32_t heaviest_child(const struct heaviest *h, uint32_t node)
+/* The first of the children that retain most; 0: none retains so much. */
+static uint32_t heaviest_child(const struct ph_dominators *d, uint32_t place, uint64_t least)
 {
-	uint32_t best = 0;
-	for (uint32_t i = h->start[node]; i < h->start[node + 1]; i++)
-		if (!best || h->d->retained[h->children[i]] > h->d->retained[best])
-			best = h->children[i];
+	uint32_t node = d->preorder[place], end = place + d->objects[node], best = 0;
+	uint64_t left = d->retained[node]; /* by the children to come, at most */
+	for (uint32_t at = place + 1; at < end && left >= least;) {
+		uint32_t child = child_at(d, at);
+		if (d->retained[child] >= least) {
+			best = child;
+			least = d->retained[child] + 1;
+		}
+		left -= d->retained[child];
+		at += d->objects[child];
+	}
 	return best;
 }
 
@@ -76,11 +62,11 @@ static bool is_place(const struct heaviest *h, uint32_t node)
 }
 
 /* Nearly all of it is in one other, of another kind: the nodes of a long list are one thing. */
-static bool lies_in_one(const struct heaviest *h, uint32_t node)
+static bool lies_in_one(const struct heaviest *h, uint32_t place)
 {
-	uint32_t child = heaviest_child(h, node);
-	return child && h->g->type[child] != h->g->type[node] &&
-	       h->d->retained[child] / ALONE_PERCENT >= h->d->retained[node] / 100;
+	uint32_t node = h->d->preorder[place];
+	uint32_t child = heaviest_child(h->d, place, h->d->retained[node] / 100 * ALONE_PERCENT);
+	return child && h->g->type[child] != h->g->type[node];
 }
 
 static void add_other(struct heaviest *h, uint64_t objects, uint64_t bytes)
@@ -91,31 +77,35 @@ static void add_other(struct heaviest *h, uint64_t objects, uint64_t bytes)
 
 static void take(struct heaviest *h, uint32_t node)
 {
-	h->nomem |= !PH_VEC_PUSH(&h->rows, (struct ph_heavy){ node, h->objects[node], h->d->retained[node] });
+	h->nomem |= !PH_VEC_PUSH(&h->rows, (struct ph_heavy){ node, h->d->objects[node], h->d->retained[node] });
 }
 
-static void children_of(struct heaviest *h, uint32_t node, unsigned alone)
+static void children_of(struct heaviest *h, uint32_t place, unsigned alone)
 {
-	for (uint32_t i = h->start[node]; i < h->start[node + 1]; i++) {
-		uint32_t child = h->children[i];
-		if (h->d->retained[child] < h->least)
-			add_other(h, h->objects[child], h->d->retained[child]);
+	const struct ph_dominators *d = h->d;
+	uint32_t end = place + d->objects[d->preorder[place]];
+	for (uint32_t at = place + 1; at < end;) {
+		uint32_t child = child_at(d, at);
+		if (d->retained[child] < h->least)
+			add_other(h, d->objects[child], d->retained[child]);
 		else if (!h->marks)
 			take(h, child);
 		else
-			h->nomem |= !PH_VEC_PUSH(&h->todo, (struct step){ child, alone });
+			h->nomem |= !PH_VEC_PUSH(&h->todo, (struct step){ at, alone });
+		at += d->objects[child];
 	}
 }
 
 static void look(struct heaviest *h, struct step s)
 {
-	bool place = is_place(h, s.node), alone = !place && s.alone < ALONE_STEPS && lies_in_one(h, s.node);
+	uint32_t node = h->d->preorder[s.place];
+	bool place = is_place(h, node), alone = !place && s.alone < ALONE_STEPS && lies_in_one(h, s.place);
 	if (!place && !alone) {
-		take(h, s.node);
+		take(h, node);
 		return;
 	}
-	add_other(h, 1, ph_graph_bytes(h->g, s.node));
-	children_of(h, s.node, s.alone + alone);
+	add_other(h, 1, ph_graph_bytes(h->g, node));
+	children_of(h, s.place, s.alone + alone);
 }
 
 /* ---- all together ---------------------------------------------------------------------------- */
@@ -130,13 +120,18 @@ static int by_retained(const void *pa, const void *pb)
 
 static struct ph_err *find(struct heaviest *h, uint32_t of, bool plain)
 {
-	struct ph_err *err = make_children(h);
-	if (err || (!plain && !(h->marks = ph_path_marks(h->g))))
-		return err ? err : ph_err_nomem();
+	uint32_t place = 0;
+	if (!plain && !(h->marks = ph_path_marks(h->g)))
+		return ph_err_nomem();
 	h->least = plain ? 0 : (of ? h->d->retained[of] : h->g->shallow_bytes + h->g->uncounted_bytes) / SMALLEST_SHARE;
-	children_of(h, of, 0);
-	while (h->todo.n && !h->nomem)
+	while (h->d->preorder[place] != of)
+		place++;
+	children_of(h, place, 0);
+	while (h->todo.n && !h->nomem) {
 		look(h, h->todo.items[--h->todo.n]);
+		if (ph_interrupted)
+			return ph_err_interrupted();
+	}
 	return h->nomem ? ph_err_nomem() : NULL;
 }
 
@@ -145,9 +140,6 @@ struct ph_err *ph_heaviest_find(const struct ph_graph *g, const struct ph_domina
 {
 	struct heaviest h = { .g = g, .d = d, .ret = calloc(1, sizeof *h.ret) };
 	struct ph_err *err = h.ret ? find(&h, of, plain) : ph_err_nomem();
-	ph_big_free(h.start, (d->n + 1ull) * sizeof *h.start);
-	ph_big_free(h.children, d->n * sizeof *h.children);
-	ph_big_free(h.objects, d->n * sizeof *h.objects);
 	ph_vec_free(&h.todo);
 	free(h.marks);
 	if (err) {

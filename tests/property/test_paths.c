@@ -262,9 +262,13 @@ static void check_sums(const struct ph_graph *g)
 			uint64_t total = of ? d->retained[of] - ph_graph_bytes(g, of) : d->retained[0];
 			ck_assert_ptr_null(ph_heaviest_find(g, d, of, plain, &heaviest));
 			bytes = heaviest->other_bytes;
-			for (uint32_t i = 0; i < heaviest->n; i++)
+			count = heaviest->other_objects;
+			for (uint32_t i = 0; i < heaviest->n; i++) {
 				bytes += heaviest->rows[i].retained_bytes;
+				count += heaviest->rows[i].objects;
+			}
 			ck_assert_uint_eq(bytes, total);
+			ck_assert_uint_eq(count, d->objects[of] - 1);
 			ph_heaviest_free(heaviest);
 		}
 	ph_holdings_free(h);
