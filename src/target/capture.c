@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include "process_priv.h"
 
-#define SLACK (4ull << 20)       /* what a target grows between the first look and the stop, */
+#define SLACK (1ull << 20)       /* what a target grows between the first look and the stop, */
 #define SLACK_SHARE 64           /* plus this part of it */
 #define RESERVE (1ull << 30)     /* addresses for one that grows faster */
 
