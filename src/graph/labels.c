@@ -12,7 +12,8 @@ struct build_texts {
 	struct PH_VEC(struct ph_ref_label) labels; /* by number */
 	uint32_t *slots;    /* hash of number + 1; a power of two of them, half full at most */
 	uint32_t nslots;
-	uint64_t *names;    /* hashes of the strings that occur in code; 0 = empty */
+	uint8_t *in_code;   /* [n] of nodes: strings that occur in code … */
+	uint64_t *names;    /* … and hashes of their texts; 0 = empty */
 	uint64_t nnames, names_size;
 	bool has_names;
 	struct PH_VEC(struct closure) closures; /* by tuple */
@@ -29,6 +30,7 @@ void build_labels_free(struct ph_build *b)
 	ph_vec_free(&b->texts->closures);
 	free(b->texts->slots);
 	free(b->texts->names);
+	free(b->texts->in_code);
 	free(b->texts);
 }
 
@@ -283,29 +285,46 @@ static bool name_add(struct build_texts *t, uint64_t hash)
 
 #define NESTED 2 /* tuples of constants within tuples of constants */
 
-static bool names_below(struct ph_build *b, const struct ph_graph *g, uint32_t node, unsigned depth)
+static bool names_below(struct ph_build *b, const struct ph_graph *g, uint32_t node, bool texts, unsigned depth)
 {
 	char text[sizeof ((struct ph_label *)0)->name];
 	for (uint64_t e = g->edge_start[node]; e < g->edge_start[node + 1]; e++) {
 		uint32_t to = g->edges[e] & PH_EDGE_ID;
 		const char *type = g->types[g->type[to]].name;
 		bool is_str = !strcmp(type, "str");
-		if (is_str && ph_py_str(b->rt, g->address[to], text, sizeof text) && !name_add(b->texts, text_hash(text)))
+		b->texts->in_code[to] |= is_str;
+		if (is_str && texts && ph_py_str(b->rt, g->address[to], text, sizeof text) &&
+		    !name_add(b->texts, text_hash(text)))
 			return false;
 		if (!is_str && depth < NESTED && (!strcmp(type, "tuple") || !strcmp(type, "frozenset")) &&
-		    !names_below(b, g, to, depth + 1))
+		    !names_below(b, g, to, texts, depth + 1))
 			return false;
 	}
 	return true;
 }
 
-static void names_fill(struct ph_build *b, const struct ph_graph *g)
+static void names_fill(struct ph_build *b, const struct ph_graph *g, bool texts)
 {
-	b->texts->has_names = true;
+	if (!b->texts->in_code && !(b->texts->in_code = calloc(g->n, 1)))
+		return;
 	for (uint32_t node = 1; node < g->n; node++)
 		if (g->types[g->type[node]].cls == PH_TYPE_INFRASTRUCTURE &&
-		    !strcmp(g->types[g->type[node]].name, "code") && !names_below(b, g, node, 0))
+		    !strcmp(g->types[g->type[node]].name, "code") && !names_below(b, g, node, texts, 0))
 			return; /* out of memory: fewer names are known, and more is hidden */
+}
+
+/* Names are interned, so most keys are the very string that is in code; only for one that
+ * is not are the texts read, of all of them. */
+static bool is_name_in_code(struct ph_build *b, const struct ph_graph *g, ph_addr key, const char *name)
+{
+	struct build_texts *t = b->texts;
+	if (!t->in_code)
+		names_fill(b, g, false);
+	if (t->in_code && t->in_code[build_target(b, key)])
+		return true;
+	if (!t->has_names)
+		names_fill(b, g, t->has_names = true);
+	return t->names_size && *name_slot(t, text_hash(name));
 }
 
 static void text(void *ctx, const struct ph_graph *g, ph_label_id id, struct ph_label *ret)
@@ -317,9 +336,7 @@ static void text(void *ctx, const struct ph_graph *g, ph_label_id id, struct ph_
 	ph_object_label(b->os, &b->texts->labels.items[PH_LABEL_ID_NUMBER(id)], ret);
 	if ((ret->kind != PH_LABEL_VALUE && ret->kind != PH_LABEL_KEY) || !ph_py_str(b->rt, ret->key, name, sizeof name))
 		return;
-	if (!b->texts->has_names)
-		names_fill(b, g);
-	ret->is_name = b->texts->names_size && *name_slot(b->texts, text_hash(name));
+	ret->is_name = is_name_in_code(b, g, ret->key, name);
 }
 
 static bool describe(void *ctx, const struct ph_graph *g, uint32_t node, char *buf, size_t max)
