@@ -3,6 +3,7 @@
 #ifndef PYHEAP_BASE_H
 #define PYHEAP_BASE_H
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -185,6 +186,8 @@ unsigned ph_workers(void);
 /* Calls fn(ctx, 0) … fn(ctx, n − 1), n ≤ PH_WORKERS_MAX, each on a thread of its own, and
  * waits for all of them. */
 void ph_parallel(unsigned n, void (*fn)(void *ctx, unsigned index), void *ctx);
+/* One more thread, with a small stack, that takes no signals; false: none could be had. */
+bool ph_thread_start(pthread_t *ret, void *(*fn)(void *ctx), void *ctx);
 
 /* ---- interrupts ------------------------------------------------------------ */
 
@@ -193,6 +196,41 @@ void ph_parallel(unsigned n, void (*fn)(void *ctx, unsigned index), void *ctx);
 extern volatile int ph_interrupted;
 /* An error that ends in exit status 128 + N. */
 struct ph_err *ph_err_interrupted(void);
+/* For a pass over all objects, with the number of the one it has come to. */
+static inline bool ph_interrupted_at(uint64_t i)
+{
+	return !(i & 0xffff) && ph_interrupted;
+}
+
+/* ---- progress ---------------------------------------------------------------- */
+
+enum ph_progress_unit {
+	PH_PROGRESS_NONE,    /* of what the rate would be has no name */
+	PH_PROGRESS_OBJECTS,
+	PH_PROGRESS_BYTES,
+};
+/* How far the work is. Loops tell it from any thread, but once for thousands of objects only:
+ * where they look at ph_interrupted. Whoever shows it reads it while they run. */
+struct ph_progress {
+	enum ph_progress_unit unit;
+	uint64_t start_ns;
+	uint64_t done, total; /* for the share; total 0: nobody knows */
+	uint64_t count;       /* units done, for the rate */
+};
+extern struct ph_progress ph_progress_; /* atomic; use the functions */
+/* Something else begins, of which so much is to be done. */
+void ph_progress_begin(enum ph_progress_unit unit, uint64_t total);
+static inline void ph_progress_count(uint64_t done, uint64_t count)
+{
+	__atomic_fetch_add(&ph_progress_.done, done, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&ph_progress_.count, count, __ATOMIC_RELAXED);
+}
+/* Where what is to be done is counted in units itself. */
+static inline void ph_progress_add(uint64_t done)
+{
+	ph_progress_count(done, done);
+}
+struct ph_progress ph_progress_now(void);
 
 /* ---- temporary and packed files ------------------------------------------------ */
 

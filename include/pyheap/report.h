@@ -39,9 +39,13 @@ struct ph_messages {
 	bool in_place;    /* … in one line of a terminal that is overwritten */
 	const char *phase;
 	uint64_t phase_start;
+	char detail[96];  /* what the phase's time was needed for */
+	struct ph_ticker *ticker; /* tells more of a phase that takes long; NULL: there is none */
 };
 /* A new phase of the work begins ("copying memory"); NULL: all done. */
 void ph_messages_phase(struct ph_messages *m, const char *phase);
+/* What is to stand behind the time of the phase at work. */
+void ph_messages_detail(struct ph_messages *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* "pyheap: …", unless quiet. */
 void ph_messages_say(struct ph_messages *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* What failed and what to try next. */

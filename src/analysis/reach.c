@@ -225,7 +225,10 @@ static struct ph_err *run_level(struct search *s, unsigned level)
 		expand(s, r->order[s->head++], level);
 		if (s->nomem)
 			return ph_err_nomem();
-		if (!(s->head & 0xffff) && ph_interrupted)
+		if (s->head & 0xffff)
+			continue;
+		ph_progress_add(0x10000);
+		if (ph_interrupted)
 			return ph_err_interrupted();
 	}
 	ph_vec_free(list);
@@ -337,6 +340,7 @@ struct ph_err *ph_reach_compute(const struct ph_graph *g, const struct ph_reach_
 	r->g = g;
 	r->opt = options;
 	r->nstates = options->nthrough ? 2 * g->n : g->n;
+	ph_progress_begin(PH_PROGRESS_OBJECTS, r->nstates);
 	if (!alloc(r) || !add_named(&s))
 		err = ph_err_nomem();
 	else

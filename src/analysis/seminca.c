@@ -28,6 +28,12 @@ union per_number {
 	struct link link;
 };
 
+#define LOOK 0x10000u      /* nodes from one look at ph_interrupted to the next, */
+#define RUN_EDGES 0x40000u /* and edges of one node */
+/* What the passes take, as parts of the whole: the search two, semidominators, dominators and
+ * the tree one each. */
+#define PARTS 5u
+
 /* Edges wait here while what they need is on its way from memory. */
 #define SEEN_RING 16u
 
@@ -45,6 +51,7 @@ struct dom {
 		uint32_t from, to;
 	} seen[SEEN_RING];         /* edges to nodes seen before, the latest ones */
 	uint32_t nseen;
+	uint32_t look;             /* at ph_interrupted, when so many are visited */
 	uint32_t *extra;           /* what node 0 holds besides its seeds */
 	uint32_t nextra;
 };
@@ -145,13 +152,14 @@ static bool flush_seen(struct dom *d)
 	return true;
 }
 
-/* Follows number cur's edges. Returns the number of a new node that has edges of
- * its own, 0 at the end of the run, UINT32_MAX when memory is out. */
+/* Follows number cur's edges, not all at once where they are many. Returns the number of a
+ * new node that has edges of its own, 0 at the end, UINT32_MAX when memory is out. */
 static inline uint32_t walk_run(struct dom *d, uint32_t cur, struct run *run)
 {
 	const uint64_t *start = d->g->edge_start;
+	const uint32_t *end = run->end - run->at > RUN_EDGES ? run->at + RUN_EDGES : run->end;
 	bool members = run->added && cur != 0;
-	while (run->at < run->end) {
+	while (run->at < end) {
 		uint32_t node = *run->at++ & PH_EDGE_ID;
 		uint32_t pre = d->pre[node];
 		if (pre & REDIRECT && !members) {
@@ -184,21 +192,34 @@ static inline struct run enter_run(const struct dom *d, uint32_t node)
 	return run;
 }
 
+static struct ph_err *look(struct dom *d)
+{
+	ph_progress_add(2 * LOOK);
+	d->look = d->visited + LOOK;
+	return ph_interrupted ? ph_err_interrupted() : NULL;
+}
+
 /* Visits all that `run` of node 0 leads to. */
 static struct ph_err *search(struct dom *d, struct run run)
 {
+	struct ph_err *err = NULL;
 	uint32_t cur = 0;
 	d->per[0].cursor = 0;
 	for (;;) {
 		uint32_t next = walk_run(d, cur, &run);
 		if (next == UINT32_MAX)
 			return ph_err_nomem();
+		if (d->visited >= d->look && (err = look(d)))
+			return err;
+		if (!next && run.at < run.end) {
+			if (ph_interrupted)
+				return ph_err_interrupted();
+			continue;
+		}
 		if (next) {
 			save_run(d, cur, run);
 			cur = next;
 			run = enter_run(d, d->vertex[cur]);
-			if ((cur & 0xffff) == 0 && ph_interrupted)
-				return ph_err_interrupted();
 			continue;
 		}
 		save_run(d, cur, run);
@@ -288,6 +309,15 @@ static uint32_t least_semi(union per_number *per, uint32_t from, uint32_t to)
 	return min;
 }
 
+/* A pass has come to number w; true: no further, Ctrl-C was pressed. */
+static inline bool passes(uint32_t w)
+{
+	if (w % LOOK)
+		return false;
+	ph_progress_add(LOOK);
+	return ph_interrupted;
+}
+
 static struct ph_err *find_semidominators(struct dom *d)
 {
 	for (uint32_t w = d->n - 1; w > 0; w--) {
@@ -299,7 +329,7 @@ static struct ph_err *find_semidominators(struct dom *d)
 		}
 		d->semi[w].semi = semi;
 		d->per[w].link = (struct link){ d->parent[w], semi };
-		if ((w & 0xffff) == 0 && ph_interrupted)
+		if (passes(w))
 			return ph_err_interrupted();
 	}
 	return NULL;
@@ -329,11 +359,13 @@ static uint32_t climb_fast(const struct dom *d, uint32_t x, uint32_t semi)
 /* Immediate dominator of w = the nearest dominator of its parent that is not
  * below its semidominator. Mostly that is near; where walking costs too much
  * (adversarial graphs make it quadratic) jump pointers take over. */
-static void find_dominators(struct dom *d)
+static struct ph_err *find_dominators(struct dom *d)
 {
 	uint64_t budget = 8ull * d->n + 1024;
 	uint32_t w = 1;
 	for (; w < d->n && budget; w++) {
+		if (passes(w))
+			return ph_err_interrupted();
 		uint32_t x = d->parent[w], semi = d->semi[w].semi;
 		for (; x > semi && budget; budget--)
 			x = d->parent[x];
@@ -342,66 +374,87 @@ static void find_dominators(struct dom *d)
 		d->parent[w] = x;
 	}
 	if (w >= d->n)
-		return;
+		return NULL;
 	d->per[0].link = (struct link){ 0, 0 };
-	for (uint32_t v = 1; v < w; v++)
+	for (uint32_t v = 1; v < w; v++) {
+		if (ph_interrupted_at(v))
+			return ph_err_interrupted();
 		add_jump(d, v);
+	}
 	for (; w < d->n; w++) {
+		if (passes(w))
+			return ph_err_interrupted();
 		d->parent[w] = climb_fast(d, d->parent[w], d->semi[w].semi);
 		add_jump(d, w);
 	}
+	return NULL;
 }
 
 /* ---- results --------------------------------------------------------------------------- */
 
-static void sum_retained(struct dom *d, struct ph_dominators *ret)
+static struct ph_err *sum_retained(struct dom *d, struct ph_dominators *ret)
 {
 	ret->retained[0] = 0;
-	for (uint32_t v = 1; v < d->n; v++)
+	for (uint32_t v = 1; v < d->n; v++) {
+		if (ph_interrupted_at(v))
+			return ph_err_interrupted();
 		ret->retained[v] = ph_graph_bytes(d->g, v);
+	}
 	for (uint32_t w = d->n - 1; w > 0; w--) {
 		uint32_t node = d->vertex[w], idom = d->vertex[d->parent[w]];
 		if (w > 16)
 			__builtin_prefetch(&ret->retained[d->vertex[w - 16]]);
 		ret->idom[node] = idom;
 		ret->retained[idom] += ret->retained[node];
+		if (passes(w))
+			return ph_err_interrupted();
 	}
 	ret->idom[0] = 0;
+	return NULL;
 }
 
 /* Preorder of the dominator tree: each dominated set stands together. */
-static void number_tree(struct dom *d, struct ph_dominators *ret)
+static struct ph_err *number_tree(struct dom *d, struct ph_dominators *ret)
 {
 	struct semi *t = d->semi; /* now: size of the subtree, place of the next child */
 	for (uint32_t w = 0; w < d->n; w++)
 		t[w].semi = 1;
-	for (uint32_t w = d->n - 1; w > 0; w--)
+	for (uint32_t w = d->n - 1; w > 0; w--) {
+		if (ph_interrupted_at(w))
+			return ph_err_interrupted();
 		t[d->parent[w]].semi += t[w].semi;
+	}
 	ret->preorder[0] = 0;
 	t[0].back = 1;
 	for (uint32_t w = 1; w < d->n; w++) {
+		if (ph_interrupted_at(w))
+			return ph_err_interrupted();
 		struct semi *up = &t[d->parent[w]];
 		uint32_t place = up->back;
 		up->back += t[w].semi;
 		t[w].back = place + 1;
 		ret->preorder[place] = d->vertex[w];
 	}
-	for (uint32_t w = 0; w < d->n; w++)
+	for (uint32_t w = 0; w < d->n; w++) {
+		if (ph_interrupted_at(w))
+			return ph_err_interrupted();
 		ret->objects[d->vertex[w]] = t[w].semi;
+	}
+	return NULL;
 }
 
 static struct ph_err *compute(struct dom *d, struct ph_dominators *ret)
 {
+	ph_progress_begin(PH_PROGRESS_NONE, PARTS * (uint64_t)d->n);
 	struct ph_err *err = search_all(d);
 	if (!err)
 		err = find_semidominators(d);
 	ph_vec_free(&d->back);
-	if (err)
-		return err;
-	find_dominators(d);
-	sum_retained(d, ret);
-	number_tree(d, ret);
-	return NULL;
+	if (!err)
+		err = find_dominators(d);
+	if (!err)
+		err = sum_retained(d, ret);
+	return err ? err : number_tree(d, ret);
 }
 
 struct ph_err *ph_seminca_compute(const struct ph_graph *g, const struct ph_components *c,

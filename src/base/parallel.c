@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <pyheap/base.h>
@@ -31,26 +30,27 @@ static void *work(void *arg)
 }
 
 /* Signals are the first thread's to take. */
-static bool start(struct worker *w, const pthread_attr_t *attr)
+bool ph_thread_start(pthread_t *ret, void *(*fn)(void *ctx), void *ctx)
 {
+	pthread_attr_t attr;
 	sigset_t all, old;
+	if (pthread_attr_init(&attr))
+		return false;
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	bool ok = !pthread_create(&w->thread, attr, work, w);
+	bool ok = !pthread_create(ret, &attr, fn, ctx);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
 	return ok;
 }
 
 void ph_parallel(unsigned n, void (*fn)(void *ctx, unsigned index), void *ctx)
 {
 	struct worker workers[PH_WORKERS_MAX];
-	pthread_attr_t attr;
-	bool ok = n > 1 && !pthread_attr_init(&attr);
-	if (ok)
-		pthread_attr_setstacksize(&attr, STACK_BYTES);
 	for (unsigned i = 1; i < n; i++) {
 		workers[i] = (struct worker){ .fn = fn, .ctx = ctx, .index = i };
-		workers[i].runs = ok && start(&workers[i], &attr);
+		workers[i].runs = ph_thread_start(&workers[i].thread, work, &workers[i]);
 	}
 	fn(ctx, 0);
 	for (unsigned i = 1; i < n; i++) {
@@ -59,6 +59,4 @@ void ph_parallel(unsigned n, void (*fn)(void *ctx, unsigned index), void *ctx)
 		else
 			fn(ctx, i); /* no thread could be had */
 	}
-	if (ok)
-		pthread_attr_destroy(&attr);
 }

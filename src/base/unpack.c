@@ -5,6 +5,7 @@
 #include <lz4frame.h>
 #include <lzma.h>
 #include <pyheap/base.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -331,12 +332,15 @@ struct ph_err *ph_unpack_head(int fd, void *buf, size_t n, size_t *ret)
 struct ph_err *ph_unpack(int fd, struct ph_spool *out, enum ph_unpack_fault *ret)
 {
 	struct unpacker *u = NULL;
+	struct stat st;
 	size_t n = OUT_BYTES;
 	uint8_t *buf ph_cleanup_free = malloc(OUT_BYTES);
 	struct ph_err *err = buf ? begin(fd, &u) : ph_err_nomem();
 	*ret = PH_UNPACK_DAMAGED;
-	while (!err && u->format && n == OUT_BYTES) {
+	ph_progress_begin(PH_PROGRESS_BYTES, fstat(fd, &st) || st.st_size < 0 ? 0 : (uint64_t)st.st_size);
+	for (uint64_t at = 0; !err && u->format && n == OUT_BYTES; at = u->at) {
 		err = fill(u, buf, OUT_BYTES, &n);
+		ph_progress_count(u->at - at, n);
 		if (!err)
 			err = ph_spool_write(out, buf, n);
 	}

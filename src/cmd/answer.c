@@ -137,7 +137,7 @@ struct ph_err *ph_cmd_document(const struct ph_run *run, const char *command, co
 {
 	struct ph_source source;
 	*ret = NULL;
-	struct ph_err *err = ph_source_open(what, &source);
+	struct ph_err *err = ph_source_open(what, run->messages, &source);
 	if (err)
 		return err;
 	err = source.kind == PH_SOURCE_REPORT ? load(command, &source, ret)

@@ -127,7 +127,7 @@ struct ph_source {
 	bool is_stdin;
 	int fd;            /* keeps the spooled file; −1 = none */
 };
-struct ph_err *ph_source_open(const char *what, struct ph_source *ret);
+struct ph_err *ph_source_open(const char *what, struct ph_messages *messages, struct ph_source *ret);
 void ph_source_close(struct ph_source *s);
 
 /* A target read to its graph, or a snapshot of one: then there is no target, layout or rt. */

@@ -215,7 +215,7 @@ static struct ph_err *doctor_run(struct ph_run *run)
 	struct ph_err *err = ph_answer_open(run, &answer);
 	if (err)
 		return err;
-	err = ph_source_open(run->argv[0], &source);
+	err = ph_source_open(run->argv[0], run->messages, &source);
 	if (!err) {
 		d.source = &source;
 		examine(&d);

@@ -98,7 +98,7 @@ static struct ph_err *layout_run(struct ph_run *run)
 	struct ph_err *err = ph_answer_open(run, &answer);
 	if (err)
 		return err;
-	err = ph_source_open(run->argv[0], &source);
+	err = ph_source_open(run->argv[0], run->messages, &source);
 	if (!err) {
 		if (source.kind == PH_SOURCE_TARGET && !source.is_stdin && ph_target_is_elf(source.path))
 			source.kind = PH_SOURCE_BINARY;

@@ -5,12 +5,12 @@
 
 static void messages_init(struct ph_messages *m, const struct ph_options *opt)
 {
-	bool terminal = isatty(STDERR_FILENO) && !opt->quiet;
+	bool terminal = isatty(STDERR_FILENO);
 	const char *when = opt->progress ? opt->progress : "auto";
 	m->quiet = opt->quiet;
-	m->timings = opt->verbose;
-	m->progress = !strcmp(when, "always") || (!strcmp(when, "auto") && terminal);
-	m->in_place = m->progress && isatty(STDERR_FILENO);
+	m->timings = opt->verbose && !opt->quiet;
+	m->progress = !opt->quiet && (!strcmp(when, "always") || (!strcmp(when, "auto") && terminal));
+	m->in_place = m->progress && terminal;
 }
 
 static struct ph_err *check_arguments(const struct ph_cmd *cmd, int n)

@@ -272,7 +272,7 @@ struct ph_err *ph_session_with(const struct ph_run *run, const char *hint, void 
 {
 	struct ph_source source;
 	struct ph_session s;
-	struct ph_err *err = ph_source_open(run->argv[0], &source);
+	struct ph_err *err = ph_source_open(run->argv[0], run->messages, &source);
 	if (err)
 		return err;
 	if (source.kind == PH_SOURCE_REPORT)

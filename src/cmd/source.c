@@ -11,6 +11,7 @@ static struct ph_err *spool(struct ph_spool *to)
 	char *buf ph_cleanup_free = malloc(1 << 20);
 	if (!buf)
 		return ph_err_nomem();
+	ph_progress_begin(PH_PROGRESS_BYTES, 0);
 	for (;;) {
 		ssize_t n = read(STDIN_FILENO, buf, 1 << 20);
 		if (ph_interrupted)
@@ -21,6 +22,7 @@ static struct ph_err *spool(struct ph_spool *to)
 			continue;
 		if (n < 0)
 			return ph_err_errno(PH_ERR_USAGE, errno, "cannot read standard input");
+		ph_progress_add((uint64_t)n);
 		struct ph_err *err = ph_spool_write(to, buf, (size_t)n);
 		if (err)
 			return err;
@@ -82,7 +84,7 @@ static struct ph_err *unpack(struct ph_source *s, int fd)
 	return err;
 }
 
-static struct ph_err *tell_kind(struct ph_source *s)
+static struct ph_err *tell_kind(struct ph_source *s, struct ph_messages *messages)
 {
 	char head[64];
 	int fd ph_cleanup_close = open(s->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -94,19 +96,24 @@ static struct ph_err *tell_kind(struct ph_source *s)
 	struct ph_err *err = ph_unpack_head(fd, head, sizeof head, &unpacked);
 	if (!err)
 		s->kind = kind_of(head, unpacked);
-	return err || s->kind == PH_SOURCE_TARGET ? err : unpack(s, fd);
+	if (err || s->kind == PH_SOURCE_TARGET)
+		return err;
+	ph_messages_phase(messages, "unpacking");
+	return unpack(s, fd);
 }
 
-struct ph_err *ph_source_open(const char *what, struct ph_source *ret)
+struct ph_err *ph_source_open(const char *what, struct ph_messages *messages, struct ph_source *ret)
 {
 	struct ph_err *err = NULL;
 	*ret = (struct ph_source){ .name = what, .fd = -1 };
-	if (!strcmp(what, "-"))
+	if (!strcmp(what, "-")) {
+		ph_messages_phase(messages, "reading standard input");
 		err = open_stdin(ret);
-	else if (!(ret->path = strdup(what)))
+	} else if (!(ret->path = strdup(what))) {
 		err = ph_err_nomem();
+	}
 	if (!err && what[strspn(what, "0123456789")])
-		err = tell_kind(ret);
+		err = tell_kind(ret, messages);
 	if (err)
 		ph_source_close(ret);
 	return err;

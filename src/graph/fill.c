@@ -140,6 +140,7 @@ static void chunk_fill(struct filler *k, uint64_t chunk)
 				edges_fill(k, node);
 		}
 	edges_fill(k, node);
+	ph_progress_count(1, node - b->index.words[first].rank - 1);
 	while (k->edge < k->end) /* cannot be, either: a core that somebody is writing to */
 		k->f->g->edges[k->edge++] = (node - 1) | PH_EDGE_BORROWED;
 }

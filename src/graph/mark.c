@@ -176,6 +176,15 @@ static void sweep_chunk(struct marker *k, uint64_t chunk)
 	}
 }
 
+/* Those that have been found by now. */
+static uint64_t chunk_objects(const struct ph_build *b, uint64_t chunk)
+{
+	uint64_t n = 0;
+	for (uint64_t w = build_chunk_first(chunk); w < build_chunk_end(b, chunk); w++)
+		n += (uint64_t)__builtin_popcountll(__atomic_load_n(&b->index.words[w].bits, __ATOMIC_RELAXED));
+	return n;
+}
+
 static void sweep(void *markers, unsigned index)
 {
 	struct marker *k = (struct marker *)markers + index;
@@ -183,6 +192,7 @@ static void sweep(void *markers, unsigned index)
 	while (build_take(k->m->b, &k->m->next, &chunk)) {
 		sweep_chunk(k, chunk);
 		scan_todo(k);
+		ph_progress_count(1, chunk_objects(k->m->b, chunk));
 	}
 }
 
@@ -329,6 +339,7 @@ struct ph_err *build_mark(struct ph_build *b)
 		return ph_err_nomem();
 	for (unsigned i = 0; i < b->workers; i++)
 		markers[i] = (struct marker){ .m = &m };
+	ph_progress_begin(PH_PROGRESS_OBJECTS, 2 * b->nchunks); /* fill.c takes them once more */
 	mark_known(markers);
 	ph_parallel(b->workers, sweep, markers);
 	join(markers, b->workers);

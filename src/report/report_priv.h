@@ -9,6 +9,20 @@
 
 #define PH_REPORT_SCHEMA "pyheap.report/1"
 
+/* ---- progress -------------------------------------------------------------------- */
+
+#define PH_ERASE_LINE "\r\033[K"
+#define PH_PROGRESS_TEXT 128
+/* "reading objects ... 43 %, 8.1 M objects/s", of what is known; seconds when nothing is. */
+void ph_progress_text(char buf[PH_PROGRESS_TEXT], const char *phase, uint64_t phase_start,
+		      const struct ph_progress *p, uint64_t now);
+/* A thread that shows it from time to time; NULL: none could be had, and all others take that. */
+struct ph_ticker *ph_ticker_start(struct ph_messages *m);
+/* While m's phase changes and others write to stderr. */
+void ph_ticker_lock(struct ph_ticker *t);
+void ph_ticker_unlock(struct ph_ticker *t);
+void ph_ticker_stop(struct ph_ticker *t);
+
 /* ---- building ------------------------------------------------------------------ */
 
 /* The members that top, cycles and objects begin with. */

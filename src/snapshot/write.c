@@ -47,6 +47,7 @@ static struct ph_err *flush(struct writer *w)
 {
 	size_t n = w->piece.n;
 	w->piece.n = 0;
+	ph_progress_add(n);
 	return w->zstd ? compress(w, w->piece.items, n, ZSTD_e_continue) : put_stored(w, w->piece.items, n);
 }
 
@@ -283,8 +284,12 @@ static void sum_up(const struct writer *w, struct ph_snapshot_stats *ret)
 	}
 }
 
+/* Of each object its address, shape, count, flags, degree and labels; the rest is little. */
+#define OBJECT_BYTES 21u
+
 static struct ph_err *write_all(struct writer *w)
 {
+	ph_progress_begin(PH_PROGRESS_BYTES, OBJECT_BYTES * (w->g->n - 1ull) + w->g->nedges * sizeof *w->g->edges);
 	const struct sn_head head = { .magic = SNAPSHOT_MAGIC, .version = SNAPSHOT_VERSION };
 	struct ph_err *err = put(w, &head, sizeof head);
 	if (!err)

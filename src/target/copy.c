@@ -34,10 +34,12 @@ static struct ph_err *no_room(uint64_t bytes)
 
 static struct ph_err *touch(uint8_t *bytes, uint64_t size)
 {
+	ph_progress_begin(PH_PROGRESS_NONE, size);
 	for (uint64_t at = 0; at < size; at += TOUCH_BYTES) {
 		uint64_t n = size - at < TOUCH_BYTES ? size - at : TOUCH_BYTES;
 		if (ph_interrupted)
 			return ph_err_interrupted();
+		ph_progress_add(n);
 		if (!madvise(bytes + at, n, MADV_POPULATE_WRITE))
 			continue;
 		if (errno == ENOMEM)
@@ -257,6 +259,7 @@ struct ph_err *ph_copy_read(struct ph_copy *copy, struct ph_reader *reader, cons
 	if (!p)
 		return ph_err_nomem();
 	copy->bad.n = 0;
+	ph_progress_begin(PH_PROGRESS_BYTES, plan->target_bytes);
 	for (;;) {
 		if (ph_interrupted)
 			return ph_err_interrupted();
@@ -272,6 +275,7 @@ struct ph_err *ph_copy_read(struct ph_copy *copy, struct ph_reader *reader, cons
 				return ph_err_nomem();
 			got = PH_PAGE;
 		}
+		ph_progress_add((uint64_t)got);
 		skip(plan, &at, (uint64_t)got);
 	}
 }

@@ -121,12 +121,13 @@ END_TEST
 static enum ph_source_kind kind_of(const char *content)
 {
 	char path[] = "/tmp/pyheap-test.XXXXXX";
+	struct ph_messages messages = { 0 };
 	struct ph_source s;
 	int fd = mkstemp(path);
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(write(fd, content, strlen(content)), (ssize_t)strlen(content));
 	close(fd);
-	ck_assert_ptr_null(ph_source_open(path, &s));
+	ck_assert_ptr_null(ph_source_open(path, &messages, &s));
 	enum ph_source_kind kind = s.kind;
 	ph_source_close(&s);
 	unlink(path);
@@ -135,11 +136,12 @@ static enum ph_source_kind kind_of(const char *content)
 
 START_TEST(targets_are_told_apart)
 {
+	struct ph_messages messages = { 0 };
 	struct ph_source s;
 	ck_assert_int_eq(kind_of(" \n{\"schema\""), PH_SOURCE_REPORT);
 	ck_assert_int_eq(kind_of("\177ELF"), PH_SOURCE_TARGET);
 	ck_assert_int_eq(kind_of(""), PH_SOURCE_TARGET);
-	ck_assert_ptr_null(ph_source_open("4242", &s));
+	ck_assert_ptr_null(ph_source_open("4242", &messages, &s));
 	ck_assert_int_eq(s.kind, PH_SOURCE_TARGET);
 	ph_source_close(&s);
 }

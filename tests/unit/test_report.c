@@ -56,6 +56,76 @@ START_TEST(numbers_for_people)
 }
 END_TEST
 
+static const char *progress(enum ph_progress_unit unit, uint64_t done, uint64_t total, uint64_t count, double seconds)
+{
+	static char buf[PH_PROGRESS_TEXT];
+	const uint64_t start = 1000000000000;
+	struct ph_progress p = { .unit = unit, .start_ns = start, .done = done, .total = total, .count = count };
+	ph_progress_text(buf, "reading objects", start - 500000000, &p, start + (uint64_t)(seconds * 1e9));
+	return buf;
+}
+
+START_TEST(progress_is_told_as_far_as_it_is_known)
+{
+	static const struct ph_progress old = { .unit = PH_PROGRESS_BYTES, .start_ns = 999, .done = 5, .total = 9, .count = 5 };
+	char buf[PH_PROGRESS_TEXT], long_name[300];
+	ck_assert_str_eq(progress(PH_PROGRESS_OBJECTS, 43, 100, 16200000, 2), "reading objects ... 43 %, 8.1 M objects/s");
+	ck_assert_str_eq(progress(PH_PROGRESS_OBJECTS, 0, 100, 0, 2), "reading objects ... 0 %");
+	ck_assert_str_eq(progress(PH_PROGRESS_OBJECTS, 999, 1000, 4000, 2), "reading objects ... 99 %, 2000 objects/s");
+	ck_assert_str_eq(progress(PH_PROGRESS_BYTES, 7, 0, 3ull << 30, 2), "reading objects ... 1.5 GiB/s");
+	ck_assert_str_eq(progress(PH_PROGRESS_NONE, 200, 100, 200, 2), "reading objects ... 100 %");
+	ck_assert_str_eq(progress(PH_PROGRESS_NONE, 200, 0, 200, 2.5), "reading objects ... 3 s");
+	/* what the phase before has left, and a time that is not over */
+	ph_progress_text(buf, "counting", 1000, &old, 4000001000);
+	ck_assert_str_eq(buf, "counting ... 4 s");
+	ck_assert_str_eq(progress(PH_PROGRESS_BYTES, 1, 2, 1, 0), "reading objects ... 0 s");
+	memset(long_name, 'x', sizeof long_name - 1);
+	long_name[sizeof long_name - 1] = '\0';
+	ph_progress_text(buf, long_name, 1000, &old, 2000);
+	ck_assert_uint_eq(strlen(buf), PH_PROGRESS_TEXT - 1);
+}
+END_TEST
+
+/* Messages to stderr, in a file; what it holds in the end. */
+static void with_stderr(struct ph_messages *m, void (*fn)(struct ph_messages *m), char *buf, size_t max)
+{
+	FILE *file = tmpfile();
+	int saved = dup(STDERR_FILENO);
+	dup2(fileno(file), STDERR_FILENO);
+	fn(m);
+	fflush(stderr);
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	rewind(file);
+	buf[fread(buf, 1, max - 1, file)] = '\0';
+	fclose(file);
+}
+
+static void long_phase(struct ph_messages *m)
+{
+	ph_messages_phase(m, "waiting");
+	ph_progress_begin(PH_PROGRESS_NONE, 8);
+	ph_progress_add(2);
+	usleep(1300000);
+	ph_messages_phase(m, "short");
+	usleep(10000);
+	ph_messages_phase(m, NULL);
+	ck_assert_ptr_null(m->ticker);
+}
+
+START_TEST(long_phases_are_told_of)
+{
+	struct ph_messages lines = { .progress = true }, terminal = { .progress = true, .in_place = true };
+	char buf[1000];
+	with_stderr(&lines, long_phase, buf, sizeof buf);
+	ck_assert_str_eq(buf, "pyheap: waiting ...\npyheap: waiting ... 25 %\npyheap: short ...\n");
+	with_stderr(&terminal, long_phase, buf, sizeof buf);
+	const char *begins = "waiting ...\r\033[Kwaiting ... 25 %\r\033[K", *ends = "\r\033[Kshort ...\r\033[K";
+	ck_assert_int_eq(strncmp(buf, begins, strlen(begins)), 0);
+	ck_assert_str_eq(buf + strlen(buf) - strlen(ends), ends);
+}
+END_TEST
+
 /* The vector of the paper's appendix A. */
 START_TEST(hash_is_siphash)
 {
@@ -523,7 +593,8 @@ Suite *report_suite(void);
 Suite *report_suite(void)
 {
 	const TTest *const tests[] = {
-		text_is_made_printable, text_is_shortened_in_the_middle, numbers_for_people, hash_is_siphash,
+		text_is_made_printable, text_is_shortened_in_the_middle, numbers_for_people,
+		progress_is_told_as_far_as_it_is_known, long_phases_are_told_of, hash_is_siphash,
 		top_adds_up, what_is_missing_makes_incomplete, keys_that_are_values_are_hashed,
 		an_object_says_what_it_is, rows_are_sorted_and_cut, thresholds_are_crossed_above_and_not_at,
 		json_is_what_went_in, csv_quotes, text_keeps_to_the_width, reports_are_checked,
