@@ -196,6 +196,8 @@ bool ph_thread_start(pthread_t *ret, void *(*fn)(void *ctx), void *ctx);
 extern volatile int ph_interrupted;
 /* An error that ends in exit status 128 + N. */
 struct ph_err *ph_err_interrupted(void);
+/* For what says only that it went no further: that error, else out of memory. */
+struct ph_err *ph_err_stopped(void);
 /* For a pass over all objects, with the number of the one it has come to. */
 static inline bool ph_interrupted_at(uint64_t i)
 {

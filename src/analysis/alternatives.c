@@ -85,17 +85,17 @@ bool ph_reach_in_edges(struct ph_reach *r)
 	r->in_edges = ph_big_alloc(g->nedges * sizeof *r->in_edges);
 	if (!r->in_start || !r->in_edges)
 		return false;
-	for (uint64_t e = 0; e < g->nedges; e++)
+	for (uint64_t e = 0; e < g->nedges && !ph_interrupted_at(e); e++)
 		r->in_start[g->edges[e] & PH_EDGE_ID]++;
 	uint64_t sum = 0;
 	for (uint32_t v = 0; v <= g->n; v++) { /* to the end of each one's; filling counts down */
 		sum += v < g->n ? r->in_start[v] : 0;
 		r->in_start[v] = sum;
 	}
-	for (uint32_t v = g->n; v-- > 1;)
+	for (uint32_t v = g->n; !ph_interrupted && v-- > 1;)
 		for (uint64_t e = g->edge_start[v + 1]; e-- > g->edge_start[v];)
 			r->in_edges[--r->in_start[g->edges[e] & PH_EDGE_ID]] = v | (g->edges[e] & ~PH_EDGE_ID);
-	return true;
+	return !ph_interrupted;
 }
 
 /* ---- partial paths ------------------------------------------------------------------------ */
@@ -292,7 +292,7 @@ struct ph_err *ph_paths_find(struct ph_reach *r, uint32_t node, uint32_t limit, 
 			err = keep(&a, *ret, &new);
 		*ret_n = new;
 		if (!err)
-			err = ph_reach_in_edges(r) ? search(&a, end, limit, *ret, ret_n) : ph_err_nomem();
+			err = ph_reach_in_edges(r) ? search(&a, end, limit, *ret, ret_n) : ph_err_stopped();
 	}
 	for (size_t i = 0; i < a.seen.n; i++)
 		free(a.seen.items[i]);

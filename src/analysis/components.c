@@ -197,11 +197,13 @@ static struct ph_err *search_all(struct search *s)
 		if (g->edge_start[v] == g->edge_start[v + 1])
 			s->marks[v] = PH_MARK_OUT;
 	}
-	for (uint32_t i = 0; !s->q->singles && i < n; i++)
+	for (uint32_t i = 0; !s->q->singles && i < n && !ph_interrupted_at(i); i++)
 		if (s->marks[candidate(s->q, i)] == PH_MARK_IN)
 			trim(s, candidate(s->q, i));
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t v = candidate(s->q, i);
+		if (ph_interrupted_at(i))
+			return ph_err_interrupted();
 		struct ph_err *err = s->marks[v] < CLOSED ? search_from(s, v) : NULL;
 		if (err)
 			return err;
@@ -224,6 +226,8 @@ static bool list_members(struct search *s, struct ph_components *c)
 	 * begins and, once it is filled, where it ends */
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t v = candidate(s->q, i);
+		if (ph_interrupted_at(i))
+			return false;
 		if (c->of[v] == PH_MARK_OUT)
 			continue; /* that is PH_NO_COMPONENT */
 		uint32_t *id = &renumber[c->of[v] & ~CLOSED];
@@ -236,6 +240,8 @@ static bool list_members(struct search *s, struct ph_components *c)
 		c->start[i + 1] += c->start[i];
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t v = candidate(s->q, i);
+		if (ph_interrupted_at(i))
+			return false;
 		if (c->of[v] != PH_NO_COMPONENT)
 			c->members[c->start[c->of[v] + 1]++] = v;
 	}
@@ -254,7 +260,7 @@ struct ph_err *ph_components_find(const struct ph_graph *g, const struct ph_comp
 	ph_big_free(s.frames, g->n * sizeof *s.frames);
 	ph_big_free(s.open, g->n * sizeof *s.open);
 	if (!err && !list_members(&s, ret))
-		err = ph_err_nomem();
+		err = ph_err_stopped();
 	if (err)
 		ph_components_deinit(ret);
 	return err;

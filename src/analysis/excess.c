@@ -39,12 +39,16 @@ struct ph_err *ph_excess_compute(const struct ph_graph *g, struct ph_excess **re
 		ph_excess_free(e);
 		return ph_err_nomem();
 	}
-	for (uint64_t i = 0; i < g->nedges; i++)
+	for (uint64_t i = 0; i < g->nedges && !ph_interrupted_at(i); i++)
 		if (!(g->edges[i] & PH_EDGE_BORROWED))
 			e->found[g->edges[i] & PH_EDGE_ID]++;
-	for (uint32_t i = 1; i < g->n; i++)
+	for (uint32_t i = 1; i < g->n && !ph_interrupted_at(i); i++)
 		if (is_counted(g, i) && g->refcount[i] > e->found[i])
 			e->left[i] = g->refcount[i] - e->found[i];
+	if (ph_interrupted) {
+		ph_excess_free(e);
+		return ph_err_interrupted();
+	}
 	*ret = e;
 	return NULL;
 }
@@ -180,6 +184,8 @@ bool ph_excess_claim_found(struct ph_excess *e)
 	for (uint32_t node = 1; node < g->n; node++) {
 		uint64_t n;
 		const uint32_t *edges = ph_graph_edges(g, node, &n);
+		if (ph_interrupted_at(node))
+			return false;
 		/* the states of modules are gone through by name */
 		if (ph_graph_whole(g, node) || !strcmp(g->types[g->type[node]].name, "module"))
 			continue;

@@ -48,6 +48,8 @@ static struct ph_err *make_groups(struct groups *gs, const uint8_t *wanted, stru
 	memset(gs->class_of, 0xff, r->g->n * sizeof *gs->class_of);
 	for (uint32_t i = 0; i < r->nreached; i++) {
 		uint32_t state = r->order[i], node = ph_state_node(r, state);
+		if (ph_interrupted_at(i))
+			return ph_err_interrupted();
 		if (!wanted[node] || state != ph_reach_state(r, node))
 			continue;
 		uint32_t *group = &gs->group[gs->rs.of[state]];
@@ -74,6 +76,8 @@ static struct ph_err *sum_retained(const struct groups *gs, const struct ph_domi
 		return ph_err_nomem();
 	for (uint32_t i = 1; i < d->n; i++) {
 		uint32_t node = d->preorder[i], idom = d->idom[node], group = gs->class_of[node];
+		if (ph_interrupted_at(i))
+			return ph_err_interrupted();
 		within[node] = within[idom] || (idom && gs->class_of[idom] != UINT32_MAX);
 		if (group != UINT32_MAX && !within[node])
 			ret->groups[group].retained_bytes += d->retained[node];

@@ -48,6 +48,8 @@ static bool sum_down(const struct ph_dominators *d, const struct ph_class_sum *s
 {
 	for (uint32_t i = 1; i < d->n; i++) {
 		uint32_t node = d->preorder[i], idom = d->idom[node];
+		if (ph_interrupted_at(i))
+			return false;
 		if (i + 16 < d->n) {
 			uint32_t ahead = d->preorder[i + 16];
 			__builtin_prefetch(&d->idom[ahead]);
@@ -74,7 +76,7 @@ struct ph_err *ph_dominators_sum(const struct ph_dominators *d, const struct ph_
 	struct open_stack stack = { 0 };
 	bool ok = open && sum_down(d, s, open, &stack);
 	ph_vec_free(&stack);
-	return ok ? NULL : ph_err_nomem();
+	return ok ? NULL : ph_err_stopped();
 }
 
 struct row_order {

@@ -85,6 +85,8 @@ static struct ph_err *count_objects(struct holdings *h, struct ph_holdings *ret)
 	uint32_t garbage = UINT32_MAX;
 	for (uint32_t node = 1; node < g->n; node++) {
 		uint32_t state = ph_reach_state(r, node);
+		if (ph_interrupted_at(node))
+			return ph_err_interrupted();
 		uint32_t holder = state == UINT32_MAX ? PH_NO_READING : h->holder[h->rs.of[state]];
 		uint32_t *row = holder == PH_NO_READING ? &garbage : &h->row[holder];
 		if (*row == UINT32_MAX)

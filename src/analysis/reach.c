@@ -139,6 +139,8 @@ static void expand(struct search *s, uint32_t state, unsigned level)
 		uint32_t to;
 		unsigned penalty;
 		uint32_t first = edges[e] & PH_EDGE_ID;
+		if (ph_interrupted_at(e))
+			return;
 		if (!r->opt->nthrough && r->penalty[first] <= level)
 			continue; /* as good already */
 		if (!ph_reach_step(r, state, edges[e], e, &to, &penalty) || r->penalty[to] <= level)

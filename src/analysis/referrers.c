@@ -13,7 +13,7 @@ static bool refers_to_marked(const struct ph_graph *g, const uint8_t *marked, ui
 /* One more pass over all references, for those that lead to dicts among the referrers. */
 static void find_owners(const struct ph_graph *g, const uint8_t *marked, struct ph_referrers *r, struct ph_map *rows)
 {
-	for (uint32_t node = 1; node < g->n; node++) {
+	for (uint32_t node = 1; node < g->n && !ph_interrupted_at(node); node++) {
 		const ph_label_id *labels;
 		uint64_t n;
 		const uint32_t *edges = ph_graph_edges(g, node, &n);
@@ -39,7 +39,7 @@ static struct ph_err *find(const struct ph_graph *g, uint32_t node, struct ph_re
 	struct ph_map first = { 0 };
 	uint8_t *marked ph_cleanup_free = calloc(g->n, 1);
 	bool ok = marked != NULL, dicts = false;
-	for (uint32_t from = 1; ok && from < g->n; from++)
+	for (uint32_t from = 1; ok && from < g->n && !ph_interrupted_at(from); from++)
 		for (uint64_t e = g->edge_start[from]; ok && e < g->edge_start[from + 1]; e++) {
 			if ((g->edges[e] & PH_EDGE_ID) != node)
 				continue;
@@ -58,7 +58,7 @@ static struct ph_err *find(const struct ph_graph *g, uint32_t node, struct ph_re
 	if (ok && dicts)
 		find_owners(g, marked, r, &first);
 	ph_map_free(&first);
-	return ok ? NULL : ph_err_nomem();
+	return ok && !ph_interrupted ? NULL : ph_err_stopped();
 }
 
 struct ph_err *ph_referrers_find(const struct ph_graph *g, uint32_t node, struct ph_referrers **ret)

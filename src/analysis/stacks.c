@@ -17,11 +17,15 @@ static bool tour_init(struct tour *t, const struct ph_dominators *d)
 	if (!t->at || !t->end)
 		return false;
 	for (uint32_t i = 0; i < d->n; i++) {
+		if (ph_interrupted_at(i))
+			return false;
 		t->at[d->preorder[i]] = i;
 		t->end[d->preorder[i]] = i + 1;
 	}
 	for (uint32_t i = d->n; i-- > 1;) {
 		uint32_t node = d->preorder[i], idom = d->idom[node];
+		if (ph_interrupted_at(i))
+			return false;
 		if (t->end[node] > t->end[idom])
 			t->end[idom] = t->end[node];
 	}
@@ -96,7 +100,7 @@ static struct ph_err *sum_stacks(const struct ph_graph *g, const struct ph_domin
 	ph_vec_free(&list);
 	ph_big_free(t.at, d->n * sizeof *t.at);
 	ph_big_free(t.end, d->n * sizeof *t.end);
-	return ok ? NULL : ph_err_nomem();
+	return ok ? NULL : ph_err_stopped();
 }
 
 /* ---- tasks ------------------------------------------------------------------------------ */

@@ -58,6 +58,11 @@ struct ph_err *ph_err_interrupted(void)
 	return ph_err_new((enum ph_code)(128 + ph_interrupted), "interrupted");
 }
 
+struct ph_err *ph_err_stopped(void)
+{
+	return ph_interrupted ? ph_err_interrupted() : ph_err_nomem();
+}
+
 struct ph_err *ph_err_hint(struct ph_err *err, const char *fmt, ...)
 {
 	va_list ap;

@@ -77,7 +77,7 @@ struct ph_err *ph_cmd_roots(const struct ph_session *s, struct ph_excess **ret)
 	if (!err)
 		err = ph_runtime_holders(s->rt, claim, *ret);
 	if (!err && (!claim_given(s, *ret) || !ph_excess_claim_found(*ret)))
-		err = ph_err_nomem();
+		err = ph_err_stopped();
 	if (!err)
 		err = claim_contents(s, *ret);
 	if (!err)

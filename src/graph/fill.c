@@ -108,7 +108,7 @@ static void edges_fill(struct filler *k, uint32_t end)
 		uint32_t node = end - batch->n + j;
 		uint32_t frozen = is_frozen(k->f, node) ? PH_EDGE_BORROWED : 0;
 		g->edge_start[node] = edge;
-		for (; i < batch->ends[j]; i++) {
+		for (; i < batch->ends[j] && !ph_interrupted_at(i); i++) {
 			ph_ref ref = batch->refs.items[i];
 			uint64_t linear = batch->linear.items[i];
 			uint32_t to = linear == PH_NOWHERE ? 0 : ph_index_id(index, linear);

@@ -204,13 +204,17 @@ static inline uint32_t take(const struct ph_graph *g, struct node_stack *todo)
 	return 0;
 }
 
+/* False also when Ctrl-C was pressed. */
 static bool mark_reachable(struct ph_graph *g, struct node_stack *todo)
 {
+	uint64_t steps = 0;
 	uint32_t turn[IN_TURN] = { 0 }, idle = 0; /* so many turns were nobody's, one after the other */
 	for (uint32_t s = 0; s < g->nseeds; s++)
 		if (!reach(g, todo, g->seeds[s]))
 			return false;
 	for (uint32_t i = 0; idle < IN_TURN;) {
+		if (ph_interrupted_at(++steps))
+			return false;
 		uint32_t node = turn[(i + IN_TURN / 2) % IN_TURN];
 		uint64_t e = g->edge_start[node], end = g->edge_start[node + 1];
 		for (end = end - e > IN_TURN ? e + IN_TURN : end; e < end; e++)
@@ -245,10 +249,12 @@ static bool subtract_unseen(struct ph_graph *g)
 	uint8_t *seen ph_cleanup_free = calloc(g->n, 1);
 	struct node_stack todo = { 0 };
 	bool ok = visits && seen;
-	for (uint32_t i = 1; ok && i < g->n; i++)
+	for (uint32_t i = 1; ok && i < g->n; i++) {
 		for (uint64_t e = g->edge_start[i]; is_candidate(g, i) && e < g->edge_start[i + 1]; e++)
 			if (!(g->edges[e] & (PH_EDGE_OWNED | PH_EDGE_BORROWED)))
 				visits[g->edges[e] & PH_EDGE_ID]++;
+		ok = !ph_interrupted_at(i);
+	}
 	for (uint32_t i = 1; ok && i < g->n; i++) {
 		if (!is_candidate(g, i) || g->refcount[i] <= visits[i] || seen[i])
 			continue;
@@ -256,6 +262,7 @@ static bool subtract_unseen(struct ph_graph *g)
 		ok = PH_VEC_PUSH(&todo, i);
 		while (ok && todo.n) {
 			uint32_t node = todo.items[--todo.n];
+			ok = !ph_interrupted_at(g->garbage_tracked);
 			g->garbage_tracked--;
 			for (uint64_t e = g->edge_start[node]; ok && e < g->edge_start[node + 1]; e++) {
 				uint32_t to = g->edges[e] & PH_EDGE_ID;
@@ -278,7 +285,7 @@ struct ph_err *ph_graph_find_garbage(struct ph_graph *g)
 	bool ok = mark_reachable(g, &todo);
 	ph_vec_free(&todo);
 	if (!ok)
-		return ph_err_nomem();
+		return ph_err_stopped();
 	g->garbage_objects = g->garbage_tracked = g->garbage_bytes = 0;
 	for (uint32_t i = 1; i < g->n; i++) {
 		if (!(g->flags[i] & PH_NODE_GARBAGE))
@@ -288,6 +295,6 @@ struct ph_err *ph_graph_find_garbage(struct ph_graph *g)
 		g->garbage_bytes += ph_graph_bytes(g, i);
 	}
 	if (g->garbage_tracked && !subtract_unseen(g))
-		return ph_err_nomem();
+		return ph_err_stopped();
 	return NULL;
 }

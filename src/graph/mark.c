@@ -128,12 +128,14 @@ static void follow(struct marker *k)
 	size_t i = 0;
 	for (unsigned j = 0; j < batch->n; j++) {
 		uint64_t chunk = k->holders[j] / CHUNK_BYTES;
-		for (; i < batch->ends[j]; i++) {
+		for (; i < batch->ends[j] && !ph_interrupted_at(i); i++) {
 			if (mark_at(k, batch->refs.items[i] & PH_REF_ADDR, batch->linear.items[i]))
 				edges++;
 			else
 				ph_note(b->notes, PH_NOTE_BAD_REFERENCE, ph_mem_addr(b->os->mem, k->holders[j]));
 		}
+		if (ph_interrupted) /* of no list of millions are all followed then */
+			break;
 		if (j + 1 < batch->n && chunk == k->holders[j + 1] / CHUNK_BYTES)
 			continue;
 		__atomic_fetch_add(&b->chunks[chunk].edges, edges, __ATOMIC_RELAXED);

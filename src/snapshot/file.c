@@ -12,6 +12,7 @@
 /* Unpacked, a file may have so many times its length, and this more. */
 #define UNPACKED_TIMES 256
 #define UNPACKED_MORE (16u << 20)
+#define PIECE (16u << 20) /* between two looks at ph_interrupted */
 
 struct ph_err *sn_damaged(const struct sn_file *f, const char *what)
 {
@@ -82,16 +83,54 @@ static struct ph_err *read_table(struct sn_file *f, struct sn_row rows[SN_SECTIO
 	return NULL;
 }
 
+/* Whether a section's frames fill its bytes, neither more nor less; false also after Ctrl-C. */
+static bool decompress(ZSTD_DStream *zstd, ZSTD_inBuffer in, ZSTD_outBuffer out)
+{
+	const size_t all = out.size;
+	size_t left = 0, had;
+	do {
+		had = in.pos + out.pos;
+		out.size = all - out.pos < PIECE ? all : out.pos + PIECE;
+		left = ZSTD_decompressStream(zstd, &out, &in);
+		if (ZSTD_isError(left) || ph_interrupted)
+			return false;
+	} while ((left || in.pos < in.size) && in.pos + out.pos > had);
+	return !left && in.pos == in.size && out.pos == all;
+}
+
 static struct ph_err *unpack(struct sn_file *f, const struct sn_row *row, struct sn_bytes *ret)
 {
 	void *bytes = ph_big_alloc(row->bytes);
-	if (!bytes)
-		return ph_err_nomem();
+	ZSTD_DStream *zstd = ZSTD_createDStream();
 	ret->at = bytes;
 	ret->bytes = row->bytes;
-	ret->owned = true;
-	size_t n = ZSTD_decompress(bytes, row->bytes, f->map + row->offset, row->stored);
-	return ZSTD_isError(n) || n != row->bytes ? sn_damaged(f, "a section cannot be unpacked") : NULL;
+	ret->owned = bytes != NULL;
+	bool ok = bytes && zstd && decompress(zstd, (ZSTD_inBuffer){ f->map + row->offset, row->stored, 0 },
+					      (ZSTD_outBuffer){ bytes, row->bytes, 0 });
+	bool memory = bytes && zstd;
+	ZSTD_freeDStream(zstd);
+	if (ok)
+		return NULL;
+	return !memory || ph_interrupted ? ph_err_stopped() : sn_damaged(f, "a section cannot be unpacked");
+}
+
+/* A section may have to be read from a disk that is slow. */
+static struct ph_err *check_sum(const struct sn_file *f, const struct sn_row *row)
+{
+	XXH3_state_t *state = XXH3_createState();
+	if (!state)
+		return ph_err_nomem();
+	XXH3_64bits_reset(state);
+	for (uint64_t at = 0; at < row->stored && !ph_interrupted; at += PIECE) {
+		uint64_t n = row->stored - at < PIECE ? row->stored - at : PIECE;
+		XXH3_64bits_update(state, f->map + row->offset + at, n);
+		ph_progress_add(n);
+	}
+	bool right = XXH3_64bits_digest(state) == row->checksum;
+	XXH3_freeState(state);
+	if (ph_interrupted)
+		return ph_err_interrupted();
+	return right ? NULL : sn_damaged(f, "a checksum is wrong");
 }
 
 static struct ph_err *read_section(struct sn_file *f, const struct sn_row *row, uint64_t end, unsigned element,
@@ -103,8 +142,9 @@ static struct ph_err *read_section(struct sn_file *f, const struct sn_row *row, 
 	if (row->bytes > *room)
 		return sn_damaged(f, "a section is larger than it can be");
 	*room -= row->bytes;
-	if (XXH3_64bits(f->map + row->offset, row->stored) != row->checksum)
-		return sn_damaged(f, "a checksum is wrong");
+	struct ph_err *err = check_sum(f, row);
+	if (err)
+		return err;
 	ret->n = row->bytes / element;
 	if (row->zstd)
 		return unpack(f, row, ret);
@@ -127,6 +167,7 @@ struct ph_err *sn_file_open(const char *path, const char *name, struct sn_file *
 	if (!err)
 		err = read_table(ret, rows, &end);
 	uint64_t room = ret->size * UNPACKED_TIMES + UNPACKED_MORE;
+	ph_progress_begin(PH_PROGRESS_BYTES, ret->size);
 	for (int i = 0; !err && i < SN_SECTIONS; i++)
 		err = read_section(ret, &rows[i], end, elements[i], &room, &ret->sections[i]);
 	if (err)

@@ -128,6 +128,8 @@ static struct ph_err *read_addresses(struct reading *r)
 	struct ph_graph *g = r->graph;
 	uint64_t b = 0, nblocks = COUNT(r, BLOCKS);
 	for (uint32_t i = 1; i < g->n; i++) {
+		if (ph_interrupted_at(i))
+			return ph_err_interrupted();
 		while (b < nblocks && blocks[b].first <= i)
 			b++;
 		if (!b)
@@ -148,6 +150,10 @@ static struct ph_err *read_sizes(struct reading *r)
 	for (uint32_t i = 1; i < g->n; i++) {
 		uint32_t number = U32S(r, SHAPES)[i - 1];
 		const struct sn_shape *s = number < COUNT(r, SHAPE_TABLE) ? &shapes[number] : NULL;
+		if (ph_interrupted_at(i)) {
+			ph_vec_free(&big);
+			return ph_err_interrupted();
+		}
 		if (!s || s->type >= g->ntypes || s->shallow > 1ull << 48 || s->uncounted > 1ull << 48 ||
 		    (sum += s->shallow + s->uncounted) > 1ull << 62) {
 			ph_vec_free(&big);
@@ -174,6 +180,8 @@ static struct ph_err *read_edges(struct reading *r)
 	g->edges = (uint32_t *)r->file.sections[SN_EDGES].at; /* never written to */
 	g->nedges = r->file.nedges;
 	for (uint32_t i = 1; i < g->n; i++) {
+		if (ph_interrupted_at(i))
+			return ph_err_interrupted();
 		uint32_t degree = U32S(r, DEGREES)[i - 1];
 		g->edge_start[i] = sum;
 		sum += degree;
@@ -183,6 +191,8 @@ static struct ph_err *read_edges(struct reading *r)
 	if (sum != g->nedges)
 		return damaged(r, "objects have other references than there are");
 	for (uint64_t e = 0; e < g->nedges; e++) {
+		if (ph_interrupted_at(e))
+			return ph_err_interrupted();
 		uint32_t to = g->edges[e] & PH_EDGE_ID;
 		if (!to || to >= g->n)
 			return damaged(r, "a reference leads nowhere");
@@ -199,9 +209,9 @@ static struct ph_err *read_flags(struct reading *r)
 		memcpy(g->flags + 1, r->file.sections[SN_FLAGS].at, g->n - 1ull);
 	}
 	for (uint32_t i = 1; i < g->n; i++)
-		if (g->flags[i] & PH_NODE_SEED && !PH_VEC_PUSH(&seeds, i)) {
+		if (ph_interrupted_at(i) || (g->flags[i] & PH_NODE_SEED && !PH_VEC_PUSH(&seeds, i))) {
 			ph_vec_free(&seeds);
-			return ph_err_nomem();
+			return ph_err_stopped();
 		}
 	g->seeds = seeds.items;
 	g->nseeds = (uint32_t)seeds.n;
@@ -314,6 +324,8 @@ static struct ph_err *check_labels(const struct reading *r)
 	for (uint32_t i = 1; i < r->graph->n; i++) {
 		uint32_t sequence = U32S(r, SEQUENCES)[i - 1];
 		uint64_t degree = U32S(r, DEGREES)[i - 1];
+		if (ph_interrupted_at(i))
+			return ph_err_interrupted();
 		if (sequence < SN_SEQUENCE_STORED)
 			continue;
 		sequence -= SN_SEQUENCE_STORED;

@@ -29,7 +29,7 @@ static bool find_namespaces(struct labels *l)
 {
 	const struct ph_graph *g = l->w->g;
 	l->namespace = calloc(g->n, 1);
-	for (uint32_t node = 1; l->namespace && node < g->n; node++) {
+	for (uint32_t node = 1; l->namespace && node < g->n && !ph_interrupted_at(node); node++) {
 		const ph_label_id *ids;
 		uint64_t n;
 		bool dicts = false;
@@ -42,7 +42,7 @@ static bool find_namespaces(struct labels *l)
 			if (is_namespace(g, edges[e] & PH_EDGE_ID, ids[e]))
 				l->namespace[edges[e] & PH_EDGE_ID] = 1;
 	}
-	return l->namespace != NULL;
+	return l->namespace && !ph_interrupted;
 }
 
 /* ---- labels --------------------------------------------------------------------------------- */
@@ -133,6 +133,8 @@ static struct ph_err *add_names(struct writer *w)
 	sn_begin(w, SN_NAMES);
 	for (uint32_t node = 1; !err && node < w->g->n; node++) {
 		struct sn_pair row = { node, 0 };
+		if (ph_interrupted_at(node))
+			return ph_err_interrupted();
 		if (ph_graph_describe(w->g, node, name, sizeof name) && *name)
 			err = sn_string(w, name, &row.b) ? sn_add(w, &row, sizeof row) : ph_err_nomem();
 	}
@@ -164,7 +166,7 @@ static struct ph_err *add_all(struct labels *l)
 struct ph_err *sn_add_labels(struct writer *w)
 {
 	struct labels l = { .w = w };
-	struct ph_err *err = find_namespaces(&l) ? add_all(&l) : ph_err_nomem();
+	struct ph_err *err = find_namespaces(&l) ? add_all(&l) : ph_err_stopped();
 	free(l.namespace);
 	ph_vec_free(&l.table);
 	ph_vec_free(&l.numbers);
