@@ -117,6 +117,8 @@ struct ph_graph {
 	uint64_t garbage_tracked;    /* of these, what the next full collection would find */
 	uint64_t exact_objects;      /* size and references exact */
 
+	uint64_t mark_ns, edges_ns;  /* that building took: to find all objects, to read them; without replay */
+
 	const struct ph_graph_names *names; /* NULL: nothing has a name */
 	void *names_ctx;             /* borrowed */
 	void *priv;

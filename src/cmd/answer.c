@@ -67,8 +67,12 @@ struct ph_err *ph_answer_print(struct ph_answer *a, const struct ph_run *run, js
 	if (err)
 		return err;
 	ph_messages_phase(run->messages, NULL);
+	uint64_t start = ph_now_ns(); /* no phase: its line would be in the way of the answer */
 	a->render.doc = doc;
-	return ph_render(&a->render, a->format);
+	err = ph_render(&a->render, a->format);
+	if (!err && run->opt->verbose)
+		ph_messages_say(run->messages, "report: %.1f ms", (double)(ph_now_ns() - start) / 1e6);
+	return err;
 }
 
 struct ph_err *ph_answer_close(struct ph_answer *a, struct ph_err *err)

@@ -114,8 +114,6 @@ static struct ph_err *say_replay(const struct ph_run *run, const struct ph_sessi
 	else if (inexact && !s->replay.replay && !run->opt->no_exec)
 		ph_messages_say(run->messages, "types without a reader are estimated: the core is not yours; "
 				"--exec has their own code run, sealed off");
-	if (run->opt->verbose && s->replay.replay_ns)
-		ph_messages_say(run->messages, "of that, the objects' own code: %.1f ms", (double)s->replay.replay_ns / 1e6);
 	if (run->opt->verify)
 		say_differences(run, s);
 	return NULL;
@@ -137,6 +135,9 @@ static struct ph_err *read_objects(const struct ph_source *source, const struct 
 	ph_messages_phase(run->messages, "reading objects");
 	s->replay = ph_cmd_replay_options(source, run->opt, s);
 	struct ph_err *err = ph_graph_build(s->rt, &s->replay, &s->notes, &s->graph);
+	if (!err)
+		ph_messages_detail(run->messages, "mark %.1f, edges %.1f, replay %.1f", (double)s->graph->mark_ns / 1e6,
+				   (double)s->graph->edges_ns / 1e6, (double)s->replay.replay_ns / 1e6);
 	ph_messages_phase(run->messages, NULL);
 	return err;
 }

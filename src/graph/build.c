@@ -100,9 +100,9 @@ static struct ph_err *seeds_fill(const struct ph_build *b, struct ph_graph *g, c
 	for (uint32_t node = 1; node < g->n; node++) {
 		if (held_from_outside(b, g, node, found[node]))
 			g->flags[node] |= PH_NODE_SEED;
-		if (g->flags[node] & PH_NODE_SEED && !PH_VEC_PUSH(&seeds, node)) {
+		if (ph_interrupted_at(node) || (g->flags[node] & PH_NODE_SEED && !PH_VEC_PUSH(&seeds, node))) {
 			ph_vec_free(&seeds);
-			return ph_err_nomem();
+			return ph_err_stopped();
 		}
 	}
 	g->seeds = seeds.items;
@@ -160,8 +160,11 @@ struct ph_err *ph_graph_build(const struct ph_runtime *rt, struct ph_objects_opt
 	struct ph_err *err = ph_objects_open(rt, options, notes, &b->os);
 	if (!err)
 		err = ph_runtime_roots(rt, notes, &b->roots, &b->running);
+	uint64_t start = ph_now_ns();
 	if (!err)
 		err = build_mark(b);
+	g->mark_ns = ph_now_ns() - start - (options ? options->replay_ns : 0);
+	start = ph_now_ns();
 	if (!err && !rank(&b->index, &n))
 		err = ph_err_new(PH_ERR_REFUSED, "%s: more than %u objects", rt->target->what, PH_GRAPH_MAX);
 	if (!err && (!ph_graph_alloc_nodes(g, n) || !ph_graph_alloc_edges(g, place_edges(b))))
@@ -170,6 +173,7 @@ struct ph_err *ph_graph_build(const struct ph_runtime *rt, struct ph_objects_opt
 		err = types_fill(b, g);
 	if (!err)
 		err = fill(b, g);
+	g->edges_ns = ph_now_ns() - start;
 	if (!err)
 		err = verify(b, g);
 	g->names = &build_names;
