@@ -15,6 +15,8 @@ static struct ph_err *list_sources(const struct ph_graph *g, const struct ph_com
 	for (uint32_t i = 0; i < c->nmembers; i++) {
 		uint64_t nedges;
 		const uint32_t *edges = ph_graph_edges(g, c->members[i], &nedges);
+		if (ph_interrupted_at(i))
+			return ph_err_interrupted();
 		for (uint64_t e = 0; e < nedges; e++) {
 			uint32_t to = c->of[edges[e] & PH_EDGE_ID];
 			if (to != PH_NO_COMPONENT && to != c->of[c->members[i]])

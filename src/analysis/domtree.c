@@ -172,9 +172,12 @@ static inline bool follow(struct tree *t, uint32_t node)
 			find_node(t, to, child);
 			continue;
 		}
-		to = standing_for(t, to);
 		uint32_t up = t->found[to].up;
-		if (up && up != node && !was_above(t, up, node) && !meet(t, to, node))
+		if (up == node || up == t->found[node].up) /* so is every edge within a component */
+			continue;
+		to = standing_for(t, to);
+		up = t->found[to].up;
+		if (up && !was_above(t, up, node) && !meet(t, to, node))
 			return false;
 	}
 	return true;
