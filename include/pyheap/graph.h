@@ -118,6 +118,12 @@ struct ph_graph {
 	uint64_t exact_objects;      /* size and references exact */
 
 	uint64_t mark_ns, edges_ns;  /* that building took: to find all objects, to read them; without replay */
+	/* references that led to no object because the target was not stopped */
+	struct ph_graph_reread {
+		uint64_t found, left; /* as it was copied, and after pages of it were read again */
+		uint64_t pages, rounds;
+		uint64_t ns;          /* that it took */
+	} reread;
 
 	const struct ph_graph_names *names; /* NULL: nothing has a name */
 	void *names_ctx;             /* borrowed */

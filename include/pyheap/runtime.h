@@ -147,7 +147,12 @@ bool ph_py_type_name(const struct ph_runtime *rt, ph_addr type, char *buf, size_
  * was seen before (the list then ends, noted). */
 void ph_runtime_tracked(const struct ph_runtime *rt, unsigned skip, struct ph_notes *notes,
 			bool (*fn)(void *ctx, ph_addr object, int generation), void *ctx);
-/* The same for all generations on two threads, from both ends of each list, the one calling
+/* The same; where a list is broken, broken(ctx, link) gets the last good link and what that
+ * leads to. */
+void ph_runtime_lists(const struct ph_runtime *rt, unsigned skip, struct ph_notes *notes,
+		      bool (*fn)(void *ctx, ph_addr object, int generation),
+		      void (*broken)(void *ctx, ph_addr link), void *ctx);
+/* ph_runtime_tracked() for all generations on two threads, from both ends of each list, the one calling
  * fn with ctx[0] and the other with ctx[1]. Not while a collection is in progress. */
 void ph_runtime_tracked_both(const struct ph_runtime *rt, struct ph_notes *notes,
 			     bool (*fn)(void *ctx, ph_addr object, int generation), void *const ctx[2]);

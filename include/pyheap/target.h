@@ -112,6 +112,24 @@ double ph_target_pause_ms(const struct ph_target *target);
  * now; false when one is missing. For a few words: a process is not stopped for it. */
 bool ph_target_peek(const struct ph_target *target, ph_addr addr, void *buf, size_t n);
 
+/* Reads pages of the captured memory (ascending, each once) again from a process that was not
+ * stopped for the capture. bytes[n * PH_REREAD_PAGE] gets what they were before, and giving
+ * that to ph_target_put_back() undoes it. False: nothing is other than it was, the process has
+ * ended, or the target is none that goes on changing. Who looked at the memory has to look
+ * again; no other thread may look now. */
+#define PH_REREAD_PAGE 4096ull
+bool ph_target_reread(const struct ph_target *target, const ph_addr *pages, size_t n, uint8_t *bytes);
+void ph_target_put_back(const struct ph_target *target, const ph_addr *pages, size_t n, const uint8_t *bytes);
+/* Appends the pages that the process has changed since they were copied, unless they are more
+ * than max; false: not known, or memory is out. It takes about as long as the copying. */
+struct ph_pages PH_VEC(ph_addr);
+bool ph_target_changed(const struct ph_target *target, size_t max, struct ph_pages *ret);
+/* Whether what the memory has of it is of different moments. */
+static inline bool ph_target_moving(const struct ph_target *target)
+{
+	return target->kind == PH_TARGET_PROCESS && target->pause_ms < 0;
+}
+
 /* An ELF symbol by name, from .symtab or .dynsym of the first module (in order
  * of address) that defines it. False when none does. ret_module and ret_size
  * may be NULL. */

@@ -114,6 +114,12 @@ static struct ph_err *say_replay(const struct ph_run *run, const struct ph_sessi
 	else if (inexact && !s->replay.replay && !run->opt->no_exec)
 		ph_messages_say(run->messages, "types without a reader are estimated: the core is not yours; "
 				"--exec has their own code run, sealed off");
+	const struct ph_graph_reread *r = &s->graph->reread;
+	if (run->opt->verbose && r->rounds)
+		ph_messages_say(run->messages, "of that, what was torn: %.1f ms; %llu pages were read again, %llu times; of "
+				"%llu references that led nowhere %llu are left", (double)r->ns / 1e6,
+				(unsigned long long)r->pages, (unsigned long long)r->rounds,
+				(unsigned long long)r->found, (unsigned long long)r->left);
 	if (run->opt->verify)
 		say_differences(run, s);
 	return NULL;

@@ -3,15 +3,26 @@
  * compared with the references found. */
 #include "build.h"
 
-static void build_free(struct ph_graph_priv *priv)
+/* All that was found. */
+static void forget(struct ph_build *b)
 {
-	struct ph_build *b = (struct ph_build *)priv;
 	ph_objects_close(b->os);
 	ph_big_free(b->index.words, b->index.nwords * sizeof *b->index.words);
 	ph_vec_free(&b->roots);
 	ph_running_free(&b->running);
 	free(b->chunks);
+	b->os = NULL;
+	b->index = (struct ph_index){ 0 };
+	b->chunks = NULL;
+	memset(b->listed, 0, sizeof b->listed);
+}
+
+static void build_free(struct ph_graph_priv *priv)
+{
+	struct ph_build *b = (struct ph_build *)priv;
+	forget(b);
 	build_labels_free(b);
+	build_reread_free(b);
 	free(b);
 }
 
@@ -141,6 +152,32 @@ static struct ph_err *verify(struct ph_build *b, struct ph_graph *g)
 	return err;
 }
 
+/* All objects. Reading pages again changes others that are in them, too, so that nothing
+ * found before is true any longer. */
+static struct ph_err *find(struct ph_build *b, struct ph_objects_options *options)
+{
+	const struct ph_notes before = *b->notes;
+	for (;;) {
+		bool again = false;
+		struct ph_err *err = ph_objects_open(b->rt, options, b->notes, &b->os);
+		if (!err)
+			err = ph_runtime_roots(b->rt, b->notes, &b->roots, &b->running);
+		if (!err)
+			err = build_mark(b, &again);
+		if (err && ph_err_code(err) == PH_ERR_NOT_PYTHON && build_reread_undo(b)) {
+			ph_err_free(err);
+			err = NULL;
+			again = true;
+		}
+		if (err || !again) {
+			build_reread_note(b);
+			return err;
+		}
+		forget(b);
+		*b->notes = before;
+	}
+}
+
 struct ph_err *ph_graph_build(const struct ph_runtime *rt, struct ph_objects_options *options,
 			      struct ph_notes *notes, struct ph_graph **ret)
 {
@@ -157,13 +194,10 @@ struct ph_err *ph_graph_build(const struct ph_runtime *rt, struct ph_objects_opt
 	b->rt = rt;
 	b->notes = notes;
 	b->workers = rt->mem->pager ? 1 : ph_workers(); /* what is loaded on demand is one thread's */
-	struct ph_err *err = ph_objects_open(rt, options, notes, &b->os);
-	if (!err)
-		err = ph_runtime_roots(rt, notes, &b->roots, &b->running);
 	uint64_t start = ph_now_ns();
-	if (!err)
-		err = build_mark(b);
+	struct ph_err *err = find(b, options);
 	g->mark_ns = ph_now_ns() - start - (options ? options->replay_ns : 0);
+	g->reread = b->reread.told;
 	start = ph_now_ns();
 	if (!err && !rank(&b->index, &n))
 		err = ph_err_new(PH_ERR_REFUSED, "%s: more than %u objects", rt->target->what, PH_GRAPH_MAX);

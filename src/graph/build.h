@@ -16,6 +16,29 @@ struct build_chunk {
 	uint64_t first;    /* the first of them among all */
 };
 
+/* A reference that leads to no object, in a target that was not stopped. */
+struct build_torn {
+	ph_addr holder, to;
+};
+struct build_torn_list PH_VEC(struct build_torn);
+#define TORN_MAX 100000 /* of one thread; more are not read again */
+#define REREADS 3
+struct build_reread {
+	struct build_torn_list found; /* when the objects were marked last */
+	struct ph_pages pages;        /* that are read again, ascending */
+	struct build_reread_round {   /* once: pages, and what they were */
+		struct ph_pages pages;
+		uint8_t *before;
+	} round[REREADS];
+	uint64_t fewest;              /* that was found so far, … */
+	unsigned best;                /* … after so many rounds */
+	uint64_t left;                /* work that may be done for one round */
+	unsigned rounds;
+	uint64_t start;
+	struct ph_graph_reread told;
+	bool done;                    /* they are not read once more */
+};
+
 struct ph_build {
 	struct ph_graph_priv base; /* first: freed with the graph */
 	struct ph_objects *os;
@@ -26,6 +49,7 @@ struct ph_build {
 	uint64_t nchunks;
 	unsigned workers;          /* threads that read */
 	uint64_t listed[5];        /* objects on gc lists by generation */
+	struct build_reread reread;
 	struct ph_rootrefs roots;
 	struct ph_running running;
 	struct ph_refs labelled;   /* scratch, of the node asked for last */
@@ -34,8 +58,16 @@ struct ph_build {
 	struct build_texts *texts; /* labels met so far, by number; labels.c */
 };
 
-/* Reads every object once: marks all that can be reached, counts their references. */
-struct ph_err *build_mark(struct ph_build *b);
+/* Reads every object once: marks all that can be reached, counts their references.
+ * *ret_again: what was torn was read again, and all has to begin anew. */
+struct ph_err *build_mark(struct ph_build *b, bool *ret_again);
+/* torn.c: whether memory has changed since b->reread.found was. */
+bool build_reread(struct ph_build *b);
+/* Makes the last time undone, and lets it be; false: there was none. */
+bool build_reread_undo(struct ph_build *b);
+/* Notes what stayed. */
+void build_reread_note(struct ph_build *b);
+void build_reread_free(struct ph_build *b);
 /* Reads every marked object again into g's arrays, whose types are there. ret_found[n]:
  * counted references found to each node; freed with ph_big_free(). */
 struct ph_err *build_fill(struct ph_build *b, struct ph_graph *g, uint32_t **ret_found);

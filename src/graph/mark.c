@@ -9,6 +9,8 @@
  * that say what the sweep has yet to read are set by nobody but who has taken the chunk. */
 #include "build.h"
 
+#define STRANGERS_MAX 100 /* on the gc lists of a target that was not stopped */
+
 struct mark {
 	struct ph_build *b;
 	struct ph_objects *os;
@@ -23,13 +25,30 @@ struct marker {
 	uint64_t holders[BATCH]; /* where its objects are, linear */
 	struct PH_VEC(ph_addr) todo;
 	struct PH_VEC(ph_addr) asked; /* for their own code to be asked about them */
+	struct build_torn_list torn;
 	uint64_t word, end; /* of the index: the sweep will read what is marked between them */
 	uint64_t listed[5]; /* objects on gc lists by generation */
 	bool alone;         /* no other thread runs */
 	bool shared;        /* one does, and may mark the same words to be read */
 	bool answered;      /* what is read now was asked about before */
+	bool moving;        /* the target was not stopped */
+	uint32_t strangers; /* met on gc lists */
 	bool nomem;
 } PH_OWN_LINES;
+
+/* ---- what does not fit ------------------------------------------------------------------ */
+
+static void remember(struct marker *k, ph_addr holder, ph_addr to)
+{
+	if (k->moving && k->torn.n < TORN_MAX)
+		k->nomem |= !PH_VEC_PUSH(&k->torn, (struct build_torn){ holder, to });
+}
+
+static void bad_reference(struct marker *k, ph_addr holder, ph_addr to)
+{
+	ph_note(k->m->b->notes, PH_NOTE_BAD_REFERENCE, holder);
+	remember(k, holder, to);
+}
 
 /* ---- marks ---------------------------------------------------------------------------- */
 
@@ -98,6 +117,21 @@ static void mark_new_types(struct marker *k)
 
 /* ---- reading ----------------------------------------------------------------------------- */
 
+/* Whether its own code is to be asked. Readers of containers fail when these are torn, and
+ * their code would find as many references in any memory. */
+static bool is_asked(struct marker *k, const struct ph_object *o)
+{
+	struct ph_objects *os = k->m->os;
+	if (ph_object_wants_replay(os, o->type, false))
+		return true;
+	if (ph_object_refs(os, o, &k->batch.refs))
+		return false;
+	if (!k->moving || o->type->cls != PH_TYPE_CONTAINER)
+		return ph_object_wants_replay(os, o->type, true);
+	remember(k, o->address, o->address);
+	return false;
+}
+
 /* Takes an object's references up into the batch. */
 static void gather(struct marker *k, ph_addr addr, uint64_t linear)
 {
@@ -107,8 +141,7 @@ static void gather(struct marker *k, ph_addr addr, uint64_t linear)
 	size_t before = refs->n;
 	if (!ph_object_at(os, addr, &o) || o.type->leaf)
 		return;
-	if (!k->answered && (ph_object_wants_replay(os, o.type, false) ||
-			     (!ph_object_refs(os, &o, refs) && ph_object_wants_replay(os, o.type, true)))) {
+	if (!k->answered && is_asked(k, &o)) {
 		k->nomem |= !PH_VEC_PUSH(&k->asked, addr);
 		refs->n = before;
 		return;
@@ -129,10 +162,11 @@ static void follow(struct marker *k)
 	for (unsigned j = 0; j < batch->n; j++) {
 		uint64_t chunk = k->holders[j] / CHUNK_BYTES;
 		for (; i < batch->ends[j] && !ph_interrupted_at(i); i++) {
-			if (mark_at(k, batch->refs.items[i] & PH_REF_ADDR, batch->linear.items[i]))
+			ph_addr to = batch->refs.items[i] & PH_REF_ADDR;
+			if (mark_at(k, to, batch->linear.items[i]))
 				edges++;
 			else
-				ph_note(b->notes, PH_NOTE_BAD_REFERENCE, ph_mem_addr(b->os->mem, k->holders[j]));
+				bad_reference(k, ph_mem_addr(b->os->mem, k->holders[j]), to);
 		}
 		if (ph_interrupted) /* of no list of millions are all followed then */
 			break;
@@ -225,23 +259,49 @@ static struct ph_err *ask(struct marker *k)
 	return err;
 }
 
-/* What the sweep has left, until there is nothing new. */
-static struct ph_err *finish(struct marker *k)
+static void torn_hand_over(struct marker *k)
+{
+	struct build_torn_list *found = &k->m->b->reread.found;
+	for (size_t i = 0; i < k->torn.n; i++)
+		k->nomem |= !PH_VEC_PUSH(found, k->torn.items[i]);
+	k->torn.n = 0;
+}
+
+/* Whether all is to be marked anew, in memory that fits together better. */
+static bool torn_again(struct marker *k)
+{
+	torn_hand_over(k);
+	return k->moving && !k->nomem && build_reread(k->m->b);
+}
+
+/* What the sweep has left, until there is nothing new. Their own code sees the memory as it
+ * is when it is asked first: what is to be read again is read before. */
+static struct ph_err *finish(struct marker *k, bool *ret_again)
 {
 	struct ph_err *err = NULL;
 	k->alone = true;
 	do {
 		mark_new_types(k);
 		scan_todo(k);
-		if (!k->todo.n && !*k->m->types && k->asked.n)
+		bool seen = !k->todo.n && !*k->m->types && !ph_interrupted;
+		if (seen && (*ret_again = torn_again(k)))
+			return NULL;
+		if (seen && k->asked.n)
 			err = ask(k);
 		if (!err && ph_interrupted)
 			err = ph_err_interrupted();
 	} while (!err && (k->todo.n || k->asked.n || *k->m->types));
+	torn_hand_over(k);
 	return err;
 }
 
 /* ---- what is known to be one ------------------------------------------------------------------ */
+
+static void list_broken(void *ctx, ph_addr link)
+{
+	struct marker *k = ctx;
+	remember(k, link, link + k->m->os->head_size);
+}
 
 static bool mark_listed(void *ctx, ph_addr addr, int generation)
 {
@@ -251,10 +311,16 @@ static bool mark_listed(void *ctx, ph_addr addr, int generation)
 	const struct ph_type *t;
 	if (linear != PH_NOWHERE && ph_index_has(&b->index, linear))
 		return false;
-	if (linear == PH_NOWHERE || !(t = ph_object_type(b->os, addr)))
+	if (linear != PH_NOWHERE && (t = ph_object_type(b->os, addr))) {
+		if (!mark_new(k, addr, linear, t))
+			return false;
+	} else {
 		ph_note(b->notes, PH_NOTE_BAD_OBJECT, addr);
-	else if (!mark_new(k, addr, linear, t))
-		return false;
+		remember(k, addr, addr);
+		/* the links of what was freed meanwhile lead anywhere, and round in circles */
+		if (k->moving && ++k->strangers > STRANGERS_MAX)
+			return false;
+	}
 	k->listed[generation]++;
 	return true;
 }
@@ -263,8 +329,8 @@ static bool mark_listed(void *ctx, ph_addr addr, int generation)
 static void mark_lists(struct marker *markers)
 {
 	struct ph_build *b = markers->m->b;
-	if (b->workers == 1 || b->rt->collecting) {
-		ph_runtime_tracked(b->rt, 0, b->notes, mark_listed, &markers[0]);
+	if (b->workers == 1 || b->rt->collecting || markers->moving) {
+		ph_runtime_lists(b->rt, 0, b->notes, mark_listed, list_broken, &markers[0]);
 		return;
 	}
 	for (unsigned i = 0; i < 2; i++) {
@@ -291,7 +357,7 @@ static void mark_interned(struct marker *k, ph_addr dict)
 		ph_addr key, value;
 		ph_py_dict_entry(&d, i, &key, &value);
 		if (key && !mark_address(k, key))
-			ph_note(b->notes, PH_NOTE_BAD_REFERENCE, dict);
+			bad_reference(k, dict, key);
 	}
 }
 
@@ -305,8 +371,10 @@ static void mark_known(struct marker *markers)
 	k->alone = true;
 	k->end = b->index.nwords;
 	for (size_t i = 0; i < b->roots.n; i++)
-		if (!mark_address(k, b->roots.items[i].object))
+		if (!mark_address(k, b->roots.items[i].object)) {
 			ph_note(b->notes, PH_NOTE_BAD_REFERENCE, b->roots.items[i].object);
+			remember(k, b->roots.items[i].at, b->roots.items[i].object);
+		}
 	for (size_t i = 0; i < b->rt->ninterps; i++)
 		mark_interned(k, ph_objects_interned(b->os, i));
 	mark_new_types(k);
@@ -326,10 +394,12 @@ static void join(struct marker *markers, unsigned n)
 			first->nomem |= !PH_VEC_PUSH(&first->asked, k->asked.items[j]);
 		for (size_t j = 0; j < k->todo.n; j++) /* after Ctrl-C */
 			first->nomem |= !PH_VEC_PUSH(&first->todo, k->todo.items[j]);
+		for (size_t j = 0; j < k->torn.n; j++)
+			first->nomem |= !PH_VEC_PUSH(&first->torn, k->torn.items[j]);
 	}
 }
 
-struct ph_err *build_mark(struct ph_build *b)
+struct ph_err *build_mark(struct ph_build *b, bool *ret_again)
 {
 	struct mark m = { .b = b, .os = b->os, .types = &b->os->first };
 	struct marker markers[PH_WORKERS_MAX];
@@ -340,12 +410,12 @@ struct ph_err *build_mark(struct ph_build *b)
 	if (!b->index.words || !b->chunks)
 		return ph_err_nomem();
 	for (unsigned i = 0; i < b->workers; i++)
-		markers[i] = (struct marker){ .m = &m };
+		markers[i] = (struct marker){ .m = &m, .moving = ph_target_moving(b->rt->target) };
 	ph_progress_begin(PH_PROGRESS_OBJECTS, 2 * b->nchunks); /* fill.c takes them once more */
 	mark_known(markers);
 	ph_parallel(b->workers, sweep, markers);
 	join(markers, b->workers);
-	struct ph_err *err = ph_interrupted ? ph_err_interrupted() : finish(&markers[0]);
+	struct ph_err *err = ph_interrupted ? ph_err_interrupted() : finish(&markers[0], ret_again);
 	bool nomem = b->os->nomem;
 	for (unsigned i = 0; i < b->workers; i++) {
 		nomem |= markers[i].nomem || markers[i].batch.refs.nomem;
@@ -353,6 +423,7 @@ struct ph_err *build_mark(struct ph_build *b)
 			b->listed[g] += markers[i].listed[g];
 		ph_vec_free(&markers[i].todo);
 		ph_vec_free(&markers[i].asked);
+		ph_vec_free(&markers[i].torn);
 		build_batch_free(&markers[i].batch);
 	}
 	return !err && nomem ? ph_err_nomem() : err;

@@ -17,6 +17,7 @@ struct walk {
 	const struct ph_runtime *rt;
 	struct ph_notes *notes;
 	bool (*fn)(void *ctx, ph_addr object, int generation);
+	void (*broken)(void *ctx, ph_addr link); /* or NULL */
 	void *ctx;
 	uint32_t head_size, next_off, prev_off;
 	uint64_t budget; /* of list steps: no heap holds more objects */
@@ -63,15 +64,28 @@ static struct walked links_follow(struct walk *w, ph_addr head, ph_addr from, ui
 	return at;
 }
 
+/* All of one direction; false where it is broken, which is told. */
+static bool links_walk(struct walk *w, ph_addr head, uint32_t off, int generation)
+{
+	struct walked end = links_follow(w, head, head, off, generation);
+	if (end.next == head)
+		return true;
+	if (w->broken && !ph_interrupted) {
+		w->broken(w->ctx, end.last);
+		w->broken(w->ctx, end.next);
+	}
+	return false;
+}
+
 /* One circular list; `head` is its sentinel. Where it is broken, what the other
  * direction reaches is taken, too. */
 static void list_walk(struct walk *w, ph_addr head, int generation)
 {
-	if (w->skip & 1u << generation || links_follow(w, head, head, w->next_off, generation).next == head)
+	if (w->skip & 1u << generation || links_walk(w, head, w->next_off, generation))
 		return;
 	ph_note(w->notes, PH_NOTE_BAD_LIST, head);
 	if (!w->rt->collecting) /* during a collection prev is a counter */
-		links_follow(w, head, head, w->prev_off, generation);
+		links_walk(w, head, w->prev_off, generation);
 }
 
 /* The sentinels of one interpreter's lists, with their generations; returns how many. */
@@ -237,7 +251,14 @@ static void stack_lists_walk(struct walk *w, const struct ph_thread_regs *thread
 void ph_runtime_tracked(const struct ph_runtime *rt, unsigned skip, struct ph_notes *notes,
 			bool (*fn)(void *ctx, ph_addr object, int generation), void *ctx)
 {
-	struct walk w = { .rt = rt, .notes = notes, .fn = fn, .ctx = ctx, .skip = skip };
+	ph_runtime_lists(rt, skip, notes, fn, NULL, ctx);
+}
+
+void ph_runtime_lists(const struct ph_runtime *rt, unsigned skip, struct ph_notes *notes,
+		      bool (*fn)(void *ctx, ph_addr object, int generation),
+		      void (*broken)(void *ctx, ph_addr link), void *ctx)
+{
+	struct walk w = { .rt = rt, .notes = notes, .fn = fn, .broken = broken, .ctx = ctx, .skip = skip };
 	walk_init(&w);
 	for (size_t i = 0; i < rt->ninterps; i++)
 		if (has_own_lists(rt, i))

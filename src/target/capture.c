@@ -12,6 +12,7 @@
 
 #define SLACK (1ull << 20)       /* what a target grows between the first look and the stop, */
 #define SLACK_SHARE 64           /* plus this part of it */
+#define COMPARED (1ull << 20)    /* bytes, when the copy is compared with the target */
 #define RESERVE (1ull << 30)     /* addresses for one that grows faster */
 
 /* ---- before the stop --------------------------------------------------------------- */
@@ -250,6 +251,74 @@ struct ph_err *ph_process_capture(struct ph_target *target, struct ph_notes *not
 	if (err)
 		release(target); /* nobody stands still for a failure */
 	return err;
+}
+
+_Static_assert(PH_REREAD_PAGE == PH_PAGE, "one page");
+
+/* The copy is ours alone, so that it can be written to. */
+bool ph_target_reread(const struct ph_target *target, const ph_addr *pages, size_t n, uint8_t *bytes)
+{
+	struct ph_process *p = ph_target_moving(target) ? target->priv : NULL;
+	bool changed = false;
+	if (!p || p->low_memory || ph_process_start_time(target->pid) != p->start_time ||
+	    !ph_copy_reread(&p->copy, &p->reader, &p->plan, pages, n, bytes))
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		uint8_t *to = ph_copy_page(&p->copy, &p->plan, pages[i]), *from = bytes + i * PH_PAGE;
+		uint8_t old[PH_PAGE];
+		if (!to || !memcmp(to, from, PH_PAGE))
+			continue;
+		memcpy(old, to, PH_PAGE);
+		memcpy(to, from, PH_PAGE);
+		memcpy(from, old, PH_PAGE);
+		changed = true;
+	}
+	return changed;
+}
+
+/* Those of one piece of the copy. */
+static bool changed_in(struct ph_process *p, ph_addr start, size_t n, uint8_t *scratch, struct ph_pages *ret)
+{
+	const uint8_t *copy = ph_copy_page(&p->copy, &p->plan, start);
+	int64_t got = copy ? ph_reader_read(&p->reader, start, scratch, n) : -1;
+	for (int64_t at = 0; at + (int64_t)PH_PAGE <= got; at += PH_PAGE)
+		if (memcmp(copy + at, scratch + at, PH_PAGE) && !PH_VEC_PUSH(ret, start + (ph_addr)at))
+			return false;
+	return got >= 0;
+}
+
+bool ph_target_changed(const struct ph_target *target, size_t max, struct ph_pages *ret)
+{
+	struct ph_process *p = ph_target_moving(target) ? target->priv : NULL;
+	uint8_t *scratch ph_cleanup_free = p && !p->low_memory ? malloc(COMPARED) : NULL;
+	size_t before = ret->n;
+	if (!scratch)
+		return false;
+	for (size_t i = 0; i < p->plan.runs.n; i++) {
+		const struct ph_run *r = &p->plan.runs.items[i];
+		if (r->source != PH_RUN_TARGET || !r->writable)
+			continue;
+		for (ph_addr at = r->start; at < r->end; at += COMPARED) {
+			uint64_t n = r->end - at < COMPARED ? r->end - at : COMPARED;
+			if (ph_interrupted || !changed_in(p, at, n, scratch, ret))
+				return false;
+			if (ret->n - before <= max)
+				continue;
+			ret->n = before;
+			return false;
+		}
+	}
+	return true;
+}
+
+void ph_target_put_back(const struct ph_target *target, const ph_addr *pages, size_t n, const uint8_t *bytes)
+{
+	const struct ph_process *p = target->priv;
+	for (size_t i = 0; i < n; i++) {
+		uint8_t *to = ph_copy_page(&p->copy, &p->plan, pages[i]);
+		if (to)
+			memcpy(to, bytes + i * PH_PAGE, PH_PAGE);
+	}
 }
 
 double ph_target_pause_ms(const struct ph_target *target)

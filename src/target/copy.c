@@ -280,6 +280,49 @@ struct ph_err *ph_copy_read(struct ph_copy *copy, struct ph_reader *reader, cons
 	}
 }
 
+/* ---- reading again ------------------------------------------------------------------- */
+
+uint8_t *ph_copy_page(const struct ph_copy *copy, const struct ph_plan *plan, ph_addr page)
+{
+	const struct ph_run *r = ph_plan_find(plan, page);
+	if (!r || (r->source != PH_RUN_TARGET && r->source != PH_RUN_ZERO) || page & (PH_PAGE - 1))
+		return NULL;
+	return copy->bytes + r->at + (page - r->start);
+}
+
+/* A file descriptor of its memory stays with the memory: a program that was begun since, or
+ * another process of the same ID, has another. */
+static bool still_there(const struct ph_reader *r, ph_addr addr)
+{
+	uint8_t byte;
+	return r->mem_fd < 0 || pread(r->mem_fd, &byte, 1, (off_t)addr) != 0;
+}
+
+bool ph_copy_reread(const struct ph_copy *copy, struct ph_reader *reader, const struct ph_plan *plan,
+		    const ph_addr *pages, size_t n, uint8_t *bytes)
+{
+	struct pieces *p ph_cleanup_free = malloc(sizeof *p);
+	if (!p || !n || !still_there(reader, pages[0]))
+		return false;
+	for (size_t i = 0; i < n;) {
+		for (p->n = 0; p->n < CALL_PIECES && i + p->n < n; p->n++) {
+			p->remote[p->n] = (struct iovec){ (void *)(uintptr_t)pages[i + p->n], PH_PAGE };
+			p->local[p->n] = (struct iovec){ bytes + (i + p->n) * PH_PAGE, PH_PAGE };
+		}
+		int64_t got = read_pieces(reader, p);
+		if (got < 0)
+			return false;
+		i += (uint64_t)got / PH_PAGE;
+		if ((uint64_t)got / PH_PAGE == p->n || (got && reader->no_vm_readv))
+			continue;
+		const uint8_t *old = ph_copy_page(copy, plan, pages[i]);
+		if (old)
+			memcpy(bytes + i * PH_PAGE, old, PH_PAGE);
+		i++;
+	}
+	return still_there(reader, pages[0]);
+}
+
 /* ---- what was read -------------------------------------------------------------------- */
 
 static const struct ph_elf *file_of(const struct ph_target *target, const struct ph_run *run)

@@ -165,6 +165,12 @@ struct ph_err *ph_copy_read(struct ph_copy *copy, struct ph_reader *reader, cons
  * noted. Borrowed: copy must outlive mem. */
 struct ph_err *ph_copy_add(struct ph_copy *copy, const struct ph_plan *plan,
 			   const struct ph_target *target, struct ph_notes *notes, struct ph_mem *mem);
+/* Reads pages (ascending) into bytes, all in a short time; those that cannot be read become
+ * what the copy has of them. False: the process has ended, or runs another program. */
+bool ph_copy_reread(const struct ph_copy *copy, struct ph_reader *reader, const struct ph_plan *plan,
+		    const ph_addr *pages, size_t n, uint8_t *bytes);
+/* Where the copy has a page that the target may have written to; NULL: nowhere. */
+uint8_t *ph_copy_page(const struct ph_copy *copy, const struct ph_plan *plan, ph_addr page);
 /* Gives back what lies behind the first `used` bytes. */
 void ph_copy_trim(struct ph_copy *copy, uint64_t used);
 void ph_copy_deinit(struct ph_copy *copy);

@@ -3,10 +3,12 @@
 """A target whose threads change its heap all the time, and one that does nothing but
 collect, are stopped at random instants, inside deallocations, resizes of tables and
 every phase of a collection: an answer every time, with notes where something was torn,
-and the target goes on. So too without a stop."""
+and the target goes on. So too without a stop: never more is torn than before it was read again."""
 import json
 import os
 import random
+import re
+import statistics
 import sys
 import time
 
@@ -69,6 +71,9 @@ for line in sys.stdin:
 """
 FAIR_NOTES = {"inexact-references", "inexact-size", "negative-excess", "collecting", "bad-reference", "bad-object", "heap-size",
               "bad-list", "python-sizeof", "not-paused", "missing-pages", "replay-failed"}
+UNPAUSED_NOTES = FAIR_NOTES | {"torn-objects", "bad-size", "bad-type"}
+TORN = re.compile(r"what was torn: ([\d.]+) ms; \d+ pages were read again, \d+ times; "
+                  r"of (\d+) references that led nowhere (\d+) are left")
 
 
 def one(name, sample, *options):
@@ -79,6 +84,33 @@ def one(name, sample, *options):
     kinds = {n["kind"] for n in doc["notes"]}
     check(f"{name}: fair notes", kinds <= FAIR_NOTES, kinds)
     return doc
+
+
+def unpaused(name, python, script, rounds, rng):
+    """Of a target that is not stopped: references that lead nowhere as it was copied, and what stays of them."""
+    first, left, ms = [], [], []
+    with Sample(python, script) as sample:
+        for _ in range(rounds):
+            r = pyheap("top", "--json", "-v", "--pause", "none", sample.pid)
+            if not check(f"{name}: an answer", r.returncode == 0, (r.returncode, r.stderr)):
+                continue
+            notes = {n["kind"]: n["count"] for n in json.loads(r.stdout)["notes"]}
+            check(f"{name}: fair notes", set(notes) <= UNPAUSED_NOTES, notes)
+            torn = TORN.search(r.stderr)
+            if torn:
+                first.append(int(torn[2]))
+                left.append(int(torn[3]))
+                ms.append(float(torn[1]))
+                check(f"{name}: no more than before", left[-1] <= first[-1], torn[0])
+            time.sleep(rng.random() * 0.05)
+        before = int(sample.ask("beats"))
+        deadline = time.monotonic() + 10
+        while int(sample.ask("beats")) == before and time.monotonic() < deadline:
+            pass
+        check(f"{name}: it goes on", int(sample.ask("beats")) > before)
+    if first:
+        print(f"{name}: {len(first)} of {rounds} torn, median {statistics.median(first):.0f} references, read again "
+              f"{statistics.median(left):.0f} (all: {sum(first)}, {sum(left)}), {statistics.median(ms):.1f} ms", flush=True)
 
 
 def busy(name, python, script, rounds, rng):
@@ -124,6 +156,11 @@ def main():
             whole += found[0]
             failed += found[1]
             busy("collecting " + version, python, scripts["collecting"], max(rounds // 5, 5), rng)
+        every = list(interpreters())
+        for python in [every[0], *every[1:2], *every[2:][-1:]]:
+            version = "%d.%d.%d" % version_of(python)
+            for name in scripts:
+                unpaused(f"{name} {version} --pause none", python, scripts[name], max(ROUNDS // 8, 5), rng)
     # how often a thread is met in the midst of a change is chance; it is not always so
     check("there are complete answers", whole * 5 > answers, (whole, answers))
     # nor is the GIL always on its way from one thread to another, and that does not matter

@@ -186,6 +186,53 @@ static void read_all(struct ph_mem **ret)
 	ck_assert_ptr_null(ph_mem_seal(*ret));
 }
 
+/* What the child has written since; pages that are gone stay as they were. */
+START_TEST(test_reread)
+{
+	struct ph_target target = { .kind = PH_TARGET_PROCESS, .pause_ms = -1 };
+	struct ph_process process = { 0 };
+	struct ph_mem *mem;
+	struct ph_pages changed = { 0 };
+	uint8_t before[P(3)];
+	int fd = memfd_create("area", 0);
+	ck_assert_int_eq(ftruncate(fd, (off_t)P(AREA)), 0);
+	ck_assert_ptr_eq(mmap(area, P(AREA), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0), area);
+	ph_addr at = (uintptr_t)area, pages[3] = { at + P(2), at + P(3), at + P(60) };
+	memset(area, 1, P(AREA));
+	start_child();
+	plan_all();
+	plan.runs.items[0].writable = true;
+	read_all(&mem);
+	process = (struct ph_process){ .reader = reader, .plan = plan, .copy = copy,
+				       .start_time = ph_process_start_time(child) };
+	target.priv = &process;
+	target.pid = child;
+	const uint8_t *three = ph_mem_at(mem, at + P(3), 4096);
+	ck_assert(!ph_target_reread(&target, pages, 3, before)); /* nothing has changed */
+	memset(area + P(3), 7, 4096);
+	ck_assert(ph_target_changed(&target, 10, &changed));
+	ck_assert_uint_eq(changed.n, 1);
+	ck_assert_uint_eq(changed.items[0], at + P(3));
+	ck_assert(!ph_target_changed(&target, 0, &changed)); /* too many */
+	ck_assert_uint_eq(changed.n, 1);
+	ck_assert_int_eq(ftruncate(fd, (off_t)P(60)), 0); /* the last one cannot be read any longer */
+	ck_assert(ph_target_reread(&target, pages, 3, before));
+	ck_assert(three[0] == 7 && three[4095] == 7 && before[P(1)] == 1);
+	ck_assert(*(const uint8_t *)ph_mem_at(mem, at + P(2), 1) == 1);
+	ck_assert(*(const uint8_t *)ph_mem_at(mem, at + P(60), 1) == 1);
+	ph_target_put_back(&target, pages, 3, before);
+	ck_assert(three[0] == 1 && three[4095] == 1);
+	process.start_time++; /* another process of this ID */
+	ck_assert(!ph_target_reread(&target, pages, 3, before));
+	target.pause_ms = 1; /* one that was stopped */
+	ck_assert(!ph_target_reread(&target, pages, 3, before));
+	ck_assert_int_eq(three[0], 1);
+	ph_vec_free(&changed);
+	ph_mem_free(mem);
+	close(fd);
+}
+END_TEST
+
 /* First, last, two in a row: only these are missing. */
 static void check_bad_pages(bool no_vm_readv)
 {
@@ -320,6 +367,7 @@ Suite *copy_suite(void)
 	tcase_add_test(t, test_guard_page);
 	tcase_add_test(t, test_no_pagemap);
 	tcase_add_test(t, test_what_is_never_taken);
+	tcase_add_test(t, test_reread);
 	tcase_add_test(t, test_bad_pages);
 	tcase_add_test(t, test_bad_pages_through_mem);
 	tcase_add_test(t, test_many_runs);
