@@ -201,6 +201,7 @@ def others(folder):
     check("what is not Python: 3", status == 3 and "interpreter" in problems(findings), findings)
     sleeper.kill()
     zombie = sleeper.pid
+    os.waitid(os.P_PID, zombie, os.WEXITED | os.WNOWAIT)  # it has died, and stays as it is
     status, findings = doctor("a zombie", zombie)
     check("a zombie: 2", status == 2 and "zombie" in json.dumps(findings), findings)
     sleeper.wait()
