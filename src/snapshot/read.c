@@ -9,7 +9,8 @@ struct reading {
 	struct ph_graph_priv base; /* first: freed with the graph */
 	struct ph_graph *graph;
 	struct sn_file file;
-	struct PH_VEC(ph_label_id) ids; /* of one object: room for that with most references */
+	struct PH_VEC(ph_label_id) ids; /* of one object: room for that with most references; … */
+	uint32_t labelled;              /* … of this one; 0: of none yet */
 };
 
 #define ROWS(r, section, type) ((const struct type *)(r)->file.sections[SN_##section].at)
@@ -50,6 +51,9 @@ static bool labels(void *ctx, const struct ph_graph *g, uint32_t node, const ph_
 	if (sequence == SN_SEQUENCE_UNKNOWN)
 		return false;
 	*ret = r->ids.items;
+	if (node == r->labelled) /* a list of millions is asked about for each of them */
+		return true;
+	r->labelled = node;
 	if (sequence < SN_SEQUENCE_STORED) {
 		for (uint64_t e = 0; e < n; e++)
 			r->ids.items[e] = PH_LABEL_ID(PH_LABEL_INDEX, sequence == SN_SEQUENCE_ASCENDING ? e : n - 1 - e);
