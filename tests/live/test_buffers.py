@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Large buffers that are not copied: the objects are those of a core, which has all memory;
 what is guessed wrong is copied the second time. Arguments: names of heaps, else all."""
+import concurrent.futures
 import filecmp
 import json
 import os
@@ -173,11 +174,11 @@ def main():
         print("skipped: numpy's buffers: no numpy")
     few = os.environ.get("FEW_PYTHONS")  # what these heaps differ in has been tried without sanitizers
     names = sys.argv[1:] or [*[*heaps][::5 if few else 1], "pause"]
-    for name in names:
-        if name == "pause":
-            test_pause()
-        else:
-            compare(name, *heaps[name])
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done in [pool.submit(compare, name, *heaps[name]) for name in names if name != "pause"]:
+            done.result()
+    if "pause" in names:
+        test_pause()
     return results.finish()
 
 
