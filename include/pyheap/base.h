@@ -90,6 +90,28 @@ bool ph_note_incomplete(enum ph_note_kind kind);     /* something is missing fro
 	} while (0)
 bool ph_vec_grow_(void **items, size_t n, size_t *cap, size_t more, size_t size);
 
+/* ---- ranges ------------------------------------------------------------- */
+
+/* Of n ranges (with members start and end, ascending and apart) the index of the first one
+ * that ends behind addr, n when there is none; and the one that addr is in, or NULL. */
+#define PH_RANGE_BEHIND(ranges, n, addr) \
+	({ \
+		size_t lo_ = 0, hi_ = (n); \
+		while (lo_ < hi_) { \
+			size_t mid_ = lo_ + (hi_ - lo_) / 2; \
+			if ((ranges)[mid_].end <= (addr)) \
+				lo_ = mid_ + 1; \
+			else \
+				hi_ = mid_; \
+		} \
+		lo_; \
+	})
+#define PH_RANGE_AT(ranges, n, addr) \
+	({ \
+		size_t at_ = PH_RANGE_BEHIND(ranges, n, addr); \
+		at_ < (n) && (ranges)[at_].start <= (addr) ? &(ranges)[at_] : NULL; \
+	})
+
 /* ---- findings: what `doctor` has to say --------------------------------------- */
 
 enum ph_health { PH_HEALTH_OK, PH_HEALTH_INFO, PH_HEALTH_WARNING, PH_HEALTH_PROBLEM };

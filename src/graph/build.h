@@ -21,6 +21,8 @@ struct build_torn {
 	ph_addr holder, to;
 };
 struct build_torn_list PH_VEC(struct build_torn);
+/* For qsort(): addresses, or what begins with one. */
+int build_by_address(const void *pa, const void *pb);
 #define TORN_MAX 100000 /* of one thread; more are not read again */
 #define REREADS 3
 struct build_reread {

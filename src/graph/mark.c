@@ -29,7 +29,7 @@ struct marker {
 	uint64_t word, end; /* of the index: the sweep will read what is marked between them */
 	uint64_t listed[5]; /* objects on gc lists by generation */
 	bool alone;         /* no other thread runs */
-	bool shared;        /* one does, and may mark the same words to be read */
+	bool shared;        /* one does, and these words are its, too */
 	bool answered;      /* what is read now was asked about before */
 	bool moving;        /* the target was not stopped */
 	uint32_t strangers; /* met on gc lists */
@@ -234,7 +234,7 @@ static void sweep(void *markers, unsigned index)
 
 /* ---- what readers cannot tell ------------------------------------------------------------- */
 
-static int by_address(const void *pa, const void *pb)
+int build_by_address(const void *pa, const void *pb)
 {
 	ph_addr a = *(const ph_addr *)pa, b = *(const ph_addr *)pb;
 	return (a > b) - (a < b);
@@ -244,7 +244,7 @@ static int by_address(const void *pa, const void *pb)
 static struct ph_err *ask(struct marker *k)
 {
 	size_t n = k->asked.n;
-	qsort(k->asked.items, n, sizeof *k->asked.items, by_address);
+	qsort(k->asked.items, n, sizeof *k->asked.items, build_by_address);
 	struct ph_err *err = ph_objects_replay(k->m->os, k->asked.items, n);
 	k->answered = true;
 	for (size_t i = 0; !err && i < n; i++) {
@@ -325,24 +325,35 @@ static bool mark_listed(void *ctx, ph_addr addr, int generation)
 	return true;
 }
 
+/* Before the sweep all words are still to be read, by whoever it will be. */
+static void begin_everywhere(struct marker *k, bool alone)
+{
+	k->end = k->m->b->index.nwords;
+	k->alone = alone;
+	k->shared = !alone;
+}
+
+/* It may be that it is left no chunk to sweep: then nothing is. */
+static void end_everywhere(struct marker *k)
+{
+	k->end = 0;
+	k->alone = k->m->b->workers == 1;
+	k->shared = false;
+}
+
 /* On two threads where that is possible. */
 static void mark_lists(struct marker *markers)
 {
 	struct ph_build *b = markers->m->b;
-	if (b->workers == 1 || b->rt->collecting || markers->moving) {
+	bool alone = b->workers == 1 || b->rt->collecting || markers->moving;
+	begin_everywhere(&markers[0], alone);
+	if (alone) {
 		ph_runtime_lists(b->rt, 0, b->notes, mark_listed, list_broken, &markers[0]);
 		return;
 	}
-	for (unsigned i = 0; i < 2; i++) {
-		markers[i].alone = false;
-		markers[i].shared = true;
-		markers[i].end = b->index.nwords;
-	}
+	begin_everywhere(&markers[1], false);
 	ph_runtime_tracked_both(b->rt, b->notes, mark_listed, (void *[]){ &markers[0], &markers[1] });
-	for (unsigned i = 0; i < 2; i++) {
-		markers[i].shared = false;
-		markers[i].end = 0;
-	}
+	end_everywhere(&markers[1]);
 }
 
 /* The dicts of interned strings hold no counts and keep none alive, but some str can
@@ -365,11 +376,8 @@ static void mark_known(struct marker *markers)
 {
 	struct marker *k = &markers[0];
 	struct ph_build *b = k->m->b;
-	k->alone = true;
-	k->end = b->index.nwords;
 	mark_lists(markers);
-	k->alone = true;
-	k->end = b->index.nwords;
+	begin_everywhere(k, true);
 	for (size_t i = 0; i < b->roots.n; i++)
 		if (!mark_address(k, b->roots.items[i].object)) {
 			ph_note(b->notes, PH_NOTE_BAD_REFERENCE, b->roots.items[i].object);
@@ -378,8 +386,7 @@ static void mark_known(struct marker *markers)
 	for (size_t i = 0; i < b->rt->ninterps; i++)
 		mark_interned(k, ph_objects_interned(b->os, i));
 	mark_new_types(k);
-	k->end = 0; /* it may be that it is left no chunk to sweep */
-	k->alone = b->workers == 1;
+	end_everywhere(k);
 }
 
 /* ---- all together ---------------------------------------------------------------------------------- */

@@ -69,17 +69,11 @@ static bool object_add(struct ph_build *b, ph_addr addr)
 	return pages_add(b, addr - pre, pre + whole) && blocks_add(b, addr - pre, addr + head, more ? more : 8);
 }
 
-static int by_address(const void *pa, const void *pb)
-{
-	ph_addr a = *(const ph_addr *)pa, b = *(const ph_addr *)pb;
-	return (a > b) - (a < b);
-}
-
 static size_t sort_once(ph_addr *items, size_t n)
 {
 	size_t kept = 0;
 	if (n)
-		qsort(items, n, sizeof *items, by_address);
+		qsort(items, n, sizeof *items, build_by_address);
 	for (size_t i = 0; i < n; i++)
 		if (!kept || items[kept - 1] != items[i])
 			items[kept++] = items[i];
@@ -180,17 +174,16 @@ bool build_reread(struct ph_build *b)
 
 /* ---- what is left ----------------------------------------------------------------------------- */
 
+/* An object of which many references are torn is one. */
 void build_reread_note(struct ph_build *b)
 {
 	b->reread.told.ns = b->reread.told.rounds ? ph_now_ns() - b->reread.start : 0;
 	struct build_torn_list *found = &b->reread.found;
-	ph_addr *holders = (ph_addr *)found->items; /* the list is not needed any longer */
-	size_t n = found->n;
-	for (size_t i = 0; i < n; i++)
-		memmove(&holders[i], &found->items[i].holder, sizeof *holders);
-	n = sort_once(holders, n);
-	for (size_t i = 0; i < n; i++)
-		ph_note(b->notes, PH_NOTE_TORN_OBJECTS, holders[i]);
+	if (found->n)
+		qsort(found->items, found->n, sizeof *found->items, build_by_address);
+	for (size_t i = 0; i < found->n; i++)
+		if (!i || found->items[i].holder != found->items[i - 1].holder)
+			ph_note(b->notes, PH_NOTE_TORN_OBJECTS, found->items[i].holder);
 	found->n = 0;
 }
 

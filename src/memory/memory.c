@@ -243,28 +243,12 @@ struct ph_err *ph_mem_seal(struct ph_mem *mem)
 
 const struct ph_segment *ph_mem_segment(const struct ph_mem *mem, ph_addr addr)
 {
-	size_t lo = 0, hi = mem->nsegs;
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		if (mem->segs[mid].end <= addr)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < mem->nsegs && mem->segs[lo].start <= addr ? &mem->segs[lo] : NULL;
+	return PH_RANGE_AT(mem->segs, mem->nsegs, addr);
 }
 
 static const struct ph_skipped *skipped_at(const struct ph_mem *mem, ph_addr addr)
 {
-	size_t lo = 0, hi = mem->skipped.n;
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		if (mem->skipped.items[mid].end <= addr)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < mem->skipped.n && mem->skipped.items[lo].start <= addr ? &mem->skipped.items[lo] : NULL;
+	return PH_RANGE_AT(mem->skipped.items, mem->skipped.n, addr);
 }
 
 bool ph_mem_is_skipped(const struct ph_mem *mem, ph_addr addr)

@@ -108,14 +108,7 @@ static void each_part(const struct ph_mem *mem, struct window *w,
 		      void (*fn)(const struct ph_mem *mem, struct window *w,
 				 const struct ph_segment *seg, ph_addr start, ph_addr end))
 {
-	size_t lo = 0, hi = mem->nsegs;
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		if (mem->segs[mid].end <= w->addr)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
+	size_t lo = PH_RANGE_BEHIND(mem->segs, mem->nsegs, w->addr);
 	for (; lo < mem->nsegs && mem->segs[lo].start < w->addr + WINDOW; lo++) {
 		const struct ph_segment *seg = &mem->segs[lo];
 		fn(mem, w, seg, seg->start > w->addr ? seg->start : w->addr,

@@ -53,14 +53,7 @@ static bool codes_read(const struct ph_target *target, struct codes *codes)
 /* The first code that ends behind addr, or NULL. */
 static const struct code *code_behind(const struct codes *codes, ph_addr addr)
 {
-	size_t lo = 0, hi = codes->n;
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		if (codes->items[mid].end <= addr)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
+	size_t lo = PH_RANGE_BEHIND(codes->items, codes->n, addr);
 	return lo < codes->n ? &codes->items[lo] : NULL;
 }
 
@@ -79,15 +72,7 @@ static bool regions_read(struct placing *p)
 
 static struct region *region_at(const struct placing *p, uint64_t addr)
 {
-	size_t lo = 0, hi = p->regions.n;
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		if (p->regions.items[mid].end <= addr)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < p->regions.n && p->regions.items[lo].start <= addr ? &p->regions.items[lo] : NULL;
+	return PH_RANGE_AT(p->regions.items, p->regions.n, addr);
 }
 
 /* ---- places ---------------------------------------------------------------------------- */
@@ -215,14 +200,7 @@ static bool stage(struct placing *p, struct place m)
 /* All of [start, end) but what was skipped: using that shall be a fault. */
 static bool place_zero(const struct ph_mem *mem, struct placing *p, ph_addr start, ph_addr end)
 {
-	size_t lo = 0, hi = mem->skipped.n;
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		if (mem->skipped.items[mid].end <= start)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
+	size_t lo = PH_RANGE_BEHIND(mem->skipped.items, mem->skipped.n, start);
 	for (; start < end; lo++) {
 		bool more = lo < mem->skipped.n && mem->skipped.items[lo].start < end;
 		ph_addr stop = more ? mem->skipped.items[lo].start : end;

@@ -45,15 +45,7 @@ struct finder {
 
 static const struct ph_mapping *mapping_at(const struct ph_mappings *maps, ph_addr addr)
 {
-	size_t lo = 0, hi = maps->n;
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		if (maps->items[mid].end <= addr)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < maps->n && maps->items[lo].start <= addr ? &maps->items[lo] : NULL;
+	return PH_RANGE_AT(maps->items, maps->n, addr);
 }
 
 /* Objects are aligned. Small numbers look like addresses where the program is not position

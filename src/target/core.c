@@ -389,19 +389,11 @@ bool ph_core_peek(const struct ph_target *target, ph_addr addr, void *buf, size_
 static struct ph_err *add_file_bytes(const struct ph_core *core, const struct ph_module *module,
 				     const struct ph_mapping *map, struct ph_mem *mem)
 {
-	size_t lo = 0, hi = core->cut.n;
 	ph_addr at = map->start;
 	struct ph_err *err = NULL;
 	bool writable = map->perms_known ? map->writable
 					 : module->elf && !ph_elf_readonly(module->elf, map->offset);
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		if (core->cut.items[mid].end <= at)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	for (; !err && at < map->end; lo++) {
+	for (size_t lo = PH_RANGE_BEHIND(core->cut.items, core->cut.n, at); !err && at < map->end; lo++) {
 		ph_addr stop = map->end, next = map->end;
 		if (lo < core->cut.n && core->cut.items[lo].start < map->end) {
 			stop = core->cut.items[lo].start;

@@ -260,15 +260,7 @@ struct ph_err *ph_plan_make(pid_t pid, const struct ph_mappings *maps,
 
 const struct ph_run *ph_plan_find(const struct ph_plan *plan, ph_addr addr)
 {
-	size_t lo = 0, hi = plan->runs.n;
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		if (plan->runs.items[mid].end <= addr)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < plan->runs.n && plan->runs.items[lo].start <= addr ? &plan->runs.items[lo] : NULL;
+	return PH_RANGE_AT(plan->runs.items, plan->runs.n, addr);
 }
 
 void ph_plan_deinit(struct ph_plan *plan)
