@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Which blocks of malloc's in a child of ours are not copied. The child only sleeps. */
 #include <check.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#include "target/process_priv.h"
+#include "sleeper.h"
 
 Suite *buffers_suite(void);
 
@@ -18,7 +13,6 @@ Suite *buffers_suite(void);
 
 static uint8_t *area; /* begins at a MiB */
 static void *mapped;
-static pid_t child;
 static struct ph_reader reader;
 static struct ph_mappings maps;
 static struct ph_mapping mapping;
@@ -39,12 +33,7 @@ static void setup(void)
 
 static void teardown(void)
 {
-	if (child > 0) {
-		kill(child, SIGKILL);
-		waitpid(child, NULL, 0);
-		close(reader.mem_fd);
-	}
-	child = 0;
+	sleeper_end(&reader);
 	ph_plan_deinit(&plan);
 	ph_vec_free(&buffers);
 	munmap(mapped, AREA + MIB);
@@ -66,29 +55,13 @@ static void block(uint64_t at, uint64_t size, bool references)
 
 static void start(void)
 {
-	int ready[2];
-	char c, path[64];
-	ck_assert_int_eq(pipe(ready), 0);
-	child = fork();
-	if (!child) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (write(ready[1], "x", 1) == 1)
-			for (;;)
-				pause();
-		_exit(1);
-	}
-	ck_assert_int_eq(read(ready[0], &c, 1), 1);
-	close(ready[0]);
-	close(ready[1]);
-	snprintf(path, sizeof path, "/proc/%d/mem", (int)child);
-	reader = (struct ph_reader){ .pid = child, .mem_fd = open(path, O_RDONLY) };
-	ck_assert_int_ge(reader.mem_fd, 0);
-	ck_assert_ptr_null(ph_plan_make(child, &maps, &no_modules, false, &plan));
+	reader = sleeper_start();
+	ck_assert_ptr_null(ph_plan_make(reader.pid, &maps, &no_modules, false, &plan));
 }
 
 static void find(void)
 {
-	if (!child)
+	if (!reader.pid)
 		start();
 	ck_assert_ptr_null(ph_buffers_find(&reader, &maps, &plan, &buffers));
 }
@@ -232,7 +205,7 @@ START_TEST(test_untouched)
 	find();
 	ck_assert_uint_eq(buffers.n, 1);
 	check_buffer(0, 0, 90 * MIB);
-	ck_assert_ptr_null(ph_plan_make(child, &maps, &no_modules, false, &plan));
+	ck_assert_ptr_null(ph_plan_make(reader.pid, &maps, &no_modules, false, &plan));
 	ck_assert_uint_eq(plan.target_bytes, before);
 }
 END_TEST
@@ -245,9 +218,7 @@ START_TEST(test_changed)
 	ck_assert_uint_eq(buffers.n, 1);
 	ck_assert_ptr_null(ph_buffers_check(&reader, &maps, &plan, &buffers));
 	ck_assert_uint_eq(buffers.n, 1);
-	kill(child, SIGKILL);
-	waitpid(child, NULL, 0);
-	close(reader.mem_fd);
+	sleeper_end(&reader);
 	block(0, _i ? 64 * MIB : 60 * MIB, _i);
 	start();
 	ck_assert_ptr_null(ph_buffers_check(&reader, &maps, &plan, &buffers));
@@ -259,8 +230,7 @@ START_TEST(test_ended)
 {
 	block(0, 64 * MIB, false);
 	find();
-	kill(child, SIGKILL);
-	waitpid(child, NULL, 0);
+	sleeper_kill();
 	struct ph_err *err = ph_buffers_check(&reader, &maps, &plan, &buffers);
 	ck_assert_int_eq(ph_err_code(err), PH_ERR_USAGE);
 	ph_err_free(err);

@@ -5,12 +5,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
-#include "target/process_priv.h"
+#include "sleeper.h"
 
 Suite *copy_suite(void);
 
@@ -18,34 +15,11 @@ Suite *copy_suite(void);
 #define P(n) ((n) * 4096ull)
 
 static uint8_t *area;
-static pid_t child;
 static struct ph_reader reader;
 static struct ph_copy copy;
 static struct ph_plan plan;
 static struct ph_notes notes;
 static const struct ph_target no_modules;
-
-static void start_child(void)
-{
-	int ready[2];
-	char c;
-	ck_assert_int_eq(pipe(ready), 0);
-	child = fork();
-	if (!child) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (write(ready[1], "x", 1) == 1)
-			for (;;)
-				pause();
-		_exit(1);
-	}
-	ck_assert_int_eq(read(ready[0], &c, 1), 1);
-	close(ready[0]);
-	close(ready[1]);
-	char path[64];
-	snprintf(path, sizeof path, "/proc/%d/mem", (int)child);
-	reader = (struct ph_reader){ .pid = child, .mem_fd = open(path, O_RDONLY) };
-	ck_assert_int_ge(reader.mem_fd, 0);
-}
 
 static void setup(void)
 {
@@ -57,11 +31,7 @@ static void setup(void)
 
 static void teardown(void)
 {
-	if (child > 0) {
-		kill(child, SIGKILL);
-		waitpid(child, NULL, 0);
-		close(reader.mem_fd);
-	}
+	sleeper_end(&reader);
 	ph_copy_deinit(&copy);
 	ph_plan_deinit(&plan);
 	munmap(area, P(AREA));
@@ -92,8 +62,8 @@ static void check_run(size_t i, uint64_t from, uint64_t to, enum ph_run_source s
 START_TEST(test_present_pages)
 {
 	area[P(4)] = area[P(5)] = area[P(9)] = 1;
-	start_child();
-	make_plan(child, mapping((uintptr_t)area, (uintptr_t)area + P(AREA)));
+	reader = sleeper_start();
+	make_plan(reader.pid, mapping((uintptr_t)area, (uintptr_t)area + P(AREA)));
 	ck_assert_uint_eq(plan.runs.n, 5);
 	check_run(0, 0, 4, PH_RUN_ZERO);
 	check_run(1, 4, 6, PH_RUN_TARGET);
@@ -122,8 +92,8 @@ START_TEST(test_guard_page)
 	ck_assert_int_eq(pread(fd, &page, 8, (off_t)((uintptr_t)(area + P(5)) / PH_PAGE * 8)), 8);
 	close(fd);
 	bool guarded = page >> 58 & 1;
-	start_child();
-	make_plan(child, mapping((uintptr_t)area, (uintptr_t)area + P(AREA)));
+	reader = sleeper_start();
+	make_plan(reader.pid, mapping((uintptr_t)area, (uintptr_t)area + P(AREA)));
 	ck_assert_uint_eq(plan.target_bytes, guarded ? P(2) : P(3));
 }
 END_TEST
@@ -131,11 +101,11 @@ END_TEST
 START_TEST(test_untouched)
 {
 	area[0] = 1; /* elsewhere, so that pagemap is seen to work */
-	start_child();
+	reader = sleeper_start();
 	struct ph_mapping m[2] = { mapping((uintptr_t)area, (uintptr_t)area + P(1)),
 				   mapping((uintptr_t)area + P(1), (uintptr_t)area + P(AREA)) };
 	struct ph_mappings maps = { .items = m, .n = 2 };
-	ck_assert_ptr_null(ph_plan_make(child, &maps, &no_modules, false, &plan));
+	ck_assert_ptr_null(ph_plan_make(reader.pid, &maps, &no_modules, false, &plan));
 	ck_assert_uint_eq(plan.runs.n, 1);
 	check_run(0, 0, 1, PH_RUN_TARGET);
 }
@@ -153,17 +123,17 @@ END_TEST
 START_TEST(test_what_is_never_taken)
 {
 	area[0] = 1;
-	start_child();
+	reader = sleeper_start();
 	struct ph_mapping shared = mapping((uintptr_t)area, (uintptr_t)area + P(AREA)), device = shared,
 			  hidden = shared;
 	shared.shared = true;
 	device.path = (char *)"/dev/dri/card0";
 	hidden.readable = hidden.writable = false;
-	make_plan(child, shared);
+	make_plan(reader.pid, shared);
 	ck_assert_uint_eq(plan.runs.n, 0);
-	make_plan(child, device);
+	make_plan(reader.pid, device);
 	ck_assert_uint_eq(plan.runs.n, 0);
-	make_plan(child, hidden);
+	make_plan(reader.pid, hidden);
 	ck_assert_uint_eq(plan.runs.n, 0);
 }
 END_TEST
@@ -199,14 +169,14 @@ START_TEST(test_reread)
 	ck_assert_ptr_eq(mmap(area, P(AREA), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0), area);
 	ph_addr at = (uintptr_t)area, pages[3] = { at + P(2), at + P(3), at + P(60) };
 	memset(area, 1, P(AREA));
-	start_child();
+	reader = sleeper_start();
 	plan_all();
 	plan.runs.items[0].writable = true;
 	read_all(&mem);
 	process = (struct ph_process){ .reader = reader, .plan = plan, .copy = copy,
-				       .start_time = ph_process_start_time(child) };
+				       .start_time = ph_process_start_time(reader.pid) };
 	target.priv = &process;
-	target.pid = child;
+	target.pid = reader.pid;
 	const uint8_t *three = ph_mem_at(mem, at + P(3), 4096);
 	ck_assert(!ph_target_reread(&target, pages, 3, before)); /* nothing has changed */
 	memset(area + P(3), 7, 4096);
@@ -243,7 +213,7 @@ static void check_bad_pages(bool no_vm_readv)
 		memset(area + P(i), (int)i + 1, 4096);
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
 		munmap(area + P(bad[i]), 4096);
-	start_child();
+	reader = sleeper_start();
 	reader.no_vm_readv = no_vm_readv;
 	plan_all();
 	read_all(&mem);
@@ -282,7 +252,7 @@ START_TEST(test_many_runs)
 	madvise(wide, P(2 * n), MADV_NOHUGEPAGE);
 	for (uint64_t i = 0; i < n; i++)
 		memcpy(wide + P(2 * i), &i, 8);
-	start_child();
+	reader = sleeper_start();
 	for (uint64_t i = 0; i < n; i++) {
 		struct ph_run r = { .start = (uintptr_t)wide + P(2 * i), .end = (uintptr_t)wide + P(2 * i + 1),
 				    .at = P(i), .source = PH_RUN_TARGET };
@@ -301,20 +271,18 @@ START_TEST(test_it_ended)
 {
 	for (int no_vm_readv = 0; no_vm_readv < 2; no_vm_readv++) {
 		memset(area, 1, P(AREA));
-		start_child();
+		reader = sleeper_start();
 		reader.no_vm_readv = no_vm_readv;
 		plan.runs.n = 0;
 		plan_all();
-		kill(child, SIGKILL);
-		waitpid(child, NULL, 0);
-		child = 0;
+		sleeper_kill();
 		ck_assert_ptr_null(ph_copy_prepare(&copy, P(AREA), P(AREA)));
 		struct ph_err *err = ph_copy_read(&copy, &reader, &plan);
 		ck_assert_ptr_nonnull(err);
 		ck_assert_int_eq(ph_err_code(err), PH_ERR_USAGE);
 		ck_assert_ptr_nonnull(strstr(ph_err_message(err), "has ended"));
 		ph_err_free(err);
-		close(reader.mem_fd);
+		sleeper_end(&reader);
 		ph_copy_deinit(&copy);
 	}
 }
@@ -323,7 +291,7 @@ END_TEST
 START_TEST(test_interrupted)
 {
 	memset(area, 1, P(AREA));
-	start_child();
+	reader = sleeper_start();
 	plan_all();
 	ck_assert_ptr_null(ph_copy_prepare(&copy, P(AREA), P(AREA)));
 	ph_interrupted = SIGINT;
