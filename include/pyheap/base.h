@@ -244,6 +244,11 @@ struct ph_progress {
 extern struct ph_progress ph_progress_; /* atomic; use the functions */
 /* Something else begins, of which so much is to be done. */
 void ph_progress_begin(enum ph_progress_unit unit, uint64_t total);
+/* What was counted is done; of what comes now nothing is known. */
+static inline void ph_progress_end(void)
+{
+	ph_progress_begin(PH_PROGRESS_NONE, 0);
+}
 static inline void ph_progress_count(uint64_t done, uint64_t count)
 {
 	__atomic_fetch_add(&ph_progress_.done, done, __ATOMIC_RELAXED);

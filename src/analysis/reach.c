@@ -351,6 +351,7 @@ struct ph_err *ph_reach_compute(const struct ph_graph *g, const struct ph_reach_
 		err = ph_err_nomem();
 	for (unsigned level = 0; !err && level <= PENALTY_MAX && !is_done(&s); level++)
 		err = run_level(&s, level);
+	ph_progress_end();
 	for (unsigned level = 0; level <= PENALTY_MAX; level++)
 		ph_vec_free(&s.level[level]);
 	r->sources = s.sources.items;

@@ -454,7 +454,10 @@ static struct ph_err *compute(struct dom *d, struct ph_dominators *ret)
 		err = find_dominators(d);
 	if (!err)
 		err = sum_retained(d, ret);
-	return err ? err : number_tree(d, ret);
+	if (!err)
+		err = number_tree(d, ret);
+	ph_progress_end();
+	return err;
 }
 
 struct ph_err *ph_seminca_compute(const struct ph_graph *g, const struct ph_components *c,

@@ -222,6 +222,7 @@ static struct ph_err *fill_all(struct fill *f, struct filler *fillers, unsigned 
 			return ph_err_nomem();
 	}
 	ph_parallel(n, fill_chunks, fillers);
+	ph_progress_end();
 	if (ph_interrupted)
 		return ph_err_interrupted();
 	gather(fillers, n, g->n);
