@@ -3,7 +3,7 @@
  *
  * Node 0 stands for all roots; objects are 1..n−1 in ascending address order.
  * Structure of arrays; edges in two arrays (CSR): the edges of node i are
- * edges[edge_start[i] .. edge_start[i+1]), in the order the object holds them,
+ * edges[start(i) .. start(i + 1)), in the order the object holds them,
  * repeats kept. Immutable once built. */
 #ifndef PYHEAP_GRAPH_H
 #define PYHEAP_GRAPH_H
@@ -89,11 +89,12 @@ struct ph_graph {
 	uint64_t nedges;             /* without node 0's */
 	ph_addr *address;            /* [n] */
 	uint32_t *type;              /* [n] index into types */
-	uint32_t *shallow_;          /* [n] bytes; use ph_graph_shallow() */
-	uint32_t *uncounted_;        /* [n] bytes; use ph_graph_uncounted() */
+	uint16_t *shallow_;          /* [n] bytes; use ph_graph_shallow() */
+	uint16_t *uncounted_;        /* [n] bytes; use ph_graph_uncounted() */
 	uint32_t *refcount;          /* [n] saturated at UINT32_MAX; meaningless when immortal */
 	uint8_t *flags;              /* [n] enum ph_node_flag */
-	uint64_t *edge_start;        /* [n + 1] */
+	uint32_t *start_;            /* [n + 1] use ph_graph_edge_start(); NULL: … */
+	uint64_t *wide_start_;       /* … instead of it, where there are more edges than fit */
 	uint32_t *edges;             /* [nedges] */
 	uint32_t *seeds;             /* [nseeds] node 0's edges, ascending */
 	uint32_t nseeds;
@@ -139,6 +140,22 @@ struct ph_err *ph_graph_build(const struct ph_runtime *rt, struct ph_objects_opt
 			      struct ph_notes *notes, struct ph_graph **ret);
 void ph_graph_free(struct ph_graph *g);
 
+/* Where the edges of a node begin; node n: where all end. */
+static inline uint64_t ph_graph_edge_start(const struct ph_graph *g, uint32_t node)
+{
+	return __builtin_expect(g->start_ != NULL, 1) ? g->start_[node] : g->wide_start_[node];
+}
+/* Whether an object has edges. */
+static inline bool ph_graph_has_edges(const struct ph_graph *g, uint32_t node)
+{
+	return ph_graph_edge_start(g, node) != ph_graph_edge_start(g, node + 1);
+}
+/* Asks memory for what says where they begin. */
+static inline void ph_graph_ask_start(const struct ph_graph *g, uint32_t node)
+{
+	if (g->start_)
+		__builtin_prefetch(&g->start_[node]);
+}
 /* Edges of a node, node 0's included; *ret_n of them. Borrowed. */
 static inline const uint32_t *ph_graph_edges(const struct ph_graph *g, uint32_t node,
 					     uint64_t *ret_n)
@@ -147,20 +164,22 @@ static inline const uint32_t *ph_graph_edges(const struct ph_graph *g, uint32_t 
 		*ret_n = g->nseeds;
 		return g->seeds;
 	}
-	*ret_n = g->edge_start[node + 1] - g->edge_start[node];
-	return g->edges + g->edge_start[node];
+	uint64_t start = ph_graph_edge_start(g, node);
+	*ret_n = ph_graph_edge_start(g, node + 1) - start;
+	return g->edges + start;
 }
+#define PH_GRAPH_BIG UINT16_MAX /* sizes from here on are in g->big */
 uint64_t ph_graph_shallow_big(const struct ph_graph *g, uint32_t node);
 uint64_t ph_graph_uncounted_big(const struct ph_graph *g, uint32_t node);
 static inline uint64_t ph_graph_shallow(const struct ph_graph *g, uint32_t node)
 {
 	uint32_t v = g->shallow_[node];
-	return v != UINT32_MAX ? v : ph_graph_shallow_big(g, node);
+	return v != PH_GRAPH_BIG ? v : ph_graph_shallow_big(g, node);
 }
 static inline uint64_t ph_graph_uncounted(const struct ph_graph *g, uint32_t node)
 {
 	uint32_t v = g->uncounted_[node];
-	return v != UINT32_MAX ? v : ph_graph_uncounted_big(g, node);
+	return v != PH_GRAPH_BIG ? v : ph_graph_uncounted_big(g, node);
 }
 /* shallow + uncounted: what goes away with the object alone */
 static inline uint64_t ph_graph_bytes(const struct ph_graph *g, uint32_t node)
@@ -225,11 +244,28 @@ struct ph_graph_priv {
 /* An empty graph, to be filled and freed with ph_graph_free(); NULL = out of memory. */
 struct ph_graph *ph_graph_new(void);
 /* Zeroed arrays for n nodes: address, type, shallow_, uncounted_, refcount, flags
- * of n entries, edge_start of n + 1. They are ph_big_alloc() memory of exactly
- * that size; who fills them in another way keeps to that. Sets g->n. */
-bool ph_graph_alloc_nodes(struct ph_graph *g, uint32_t n);
-/* Zeroed g->edges for nedges edges: ph_big_alloc(nedges * sizeof *edges). Sets g->nedges. */
-bool ph_graph_alloc_edges(struct ph_graph *g, uint64_t nedges);
+ * of n entries, where edges begin of n + 1. They are ph_big_alloc() memory of exactly
+ * that size; who fills them in another way keeps to that. Sets g->n and g->nedges. */
+bool ph_graph_alloc_nodes(struct ph_graph *g, uint32_t n, uint64_t nedges);
+/* Zeroed g->edges for g->nedges edges: ph_big_alloc(nedges * sizeof *edges). */
+bool ph_graph_alloc_edges(struct ph_graph *g);
+static inline void ph_graph_set_edge_start(struct ph_graph *g, uint32_t node, uint64_t edge)
+{
+	if (g->start_)
+		g->start_[node] = (uint32_t)edge;
+	else
+		g->wide_start_[node] = edge;
+}
+/* Stores the sizes of a node; false: they are big, and to be in g->big, too. */
+static inline bool ph_graph_set_sizes(struct ph_graph *g, uint32_t node, uint64_t shallow, uint64_t uncounted)
+{
+	g->shallow_[node] = shallow < PH_GRAPH_BIG ? (uint16_t)shallow : PH_GRAPH_BIG;
+	if (uncounted) /* most have none: pages of zeroes stay untouched */
+		g->uncounted_[node] = uncounted < PH_GRAPH_BIG ? (uint16_t)uncounted : PH_GRAPH_BIG;
+	return shallow < PH_GRAPH_BIG && uncounted < PH_GRAPH_BIG;
+}
+/* More edges than this are counted in 64 bits. For tests. */
+extern uint64_t ph_graph_narrow_edges;
 /* types, roots, big and seeds are malloc() memory, as are names in them. */
 
 /* Sets the totals but those of the garbage, from the arrays. */

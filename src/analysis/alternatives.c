@@ -93,7 +93,7 @@ bool ph_reach_in_edges(struct ph_reach *r)
 		r->in_start[v] = sum;
 	}
 	for (uint32_t v = g->n; !ph_interrupted && v-- > 1;)
-		for (uint64_t e = g->edge_start[v + 1]; e-- > g->edge_start[v];)
+		for (uint64_t e = ph_graph_edge_start(g, v + 1); e-- > ph_graph_edge_start(g, v);)
 			r->in_edges[--r->in_start[g->edges[e] & PH_EDGE_ID]] = v | (g->edges[e] & ~PH_EDGE_ID);
 	return !ph_interrupted;
 }

@@ -43,21 +43,21 @@ static inline void push(struct search *s, uint32_t node, uint64_t edge)
  * they lead to is asked for in good time; that of a single one says its mark. */
 static inline uint32_t enter(struct search *s, uint32_t node)
 {
-	const uint64_t *start = s->g->edge_start;
+	const struct ph_graph *g = s->g;
 	uint32_t mark = s->marks[node], to = mark & PH_EDGE_ID;
 	if (mark & ONE_EDGE) {
-		__builtin_prefetch(&start[to]);
+		ph_graph_ask_start(g, to);
 		push(s, node, NO_EDGE);
 		mark = s->marks[to];
 		if (is_open(mark))
 			s->marks[node] = mark;
 		return is_open(mark) || mark >= CLOSED ? UINT32_MAX : to;
 	}
-	uint64_t e = start[node], end = start[node + 1];
+	uint64_t e = ph_graph_edge_start(g, node), end = ph_graph_edge_start(g, node + 1);
 	for (int i = 0; i < 6 && e + i < end; i++) {
-		to = s->g->edges[e + i] & PH_EDGE_ID;
+		to = g->edges[e + i] & PH_EDGE_ID;
 		__builtin_prefetch(&s->marks[to], 1);
-		__builtin_prefetch(&start[to]);
+		ph_graph_ask_start(g, to);
 	}
 	push(s, node, e);
 	return UINT32_MAX;
@@ -73,7 +73,7 @@ static inline void ask_for_frames(const struct search *s)
 	__builtin_prefetch(&s->marks[far->node], 1);
 	if (far->edge < g->nedges) {
 		__builtin_prefetch(&g->edges[far->edge]);
-		__builtin_prefetch(&g->edge_start[far->node + 1]);
+		ph_graph_ask_start(g, far->node + 1);
 	}
 	if (near->edge < g->nedges)
 		__builtin_prefetch(&s->marks[g->edges[near->edge] & PH_EDGE_ID]);
@@ -116,7 +116,7 @@ static inline uint32_t advance(struct search *s, struct frame *f)
 	uint32_t node = f->node, low = s->marks[node], found = UINT32_MAX;
 	if (f->edge == NO_EDGE)
 		return UINT32_MAX;
-	uint64_t e = f->edge, end = g->edge_start[node + 1];
+	uint64_t e = f->edge, end = ph_graph_edge_start(g, node + 1);
 	while (e < end && found == UINT32_MAX) {
 		uint32_t edge = g->edges[e++];
 		if (edge & s->q->drop_edges)
@@ -174,7 +174,7 @@ static void trim(struct search *s, uint32_t node)
 {
 	const struct ph_graph *g = s->g;
 	uint32_t one = UINT32_MAX, n = 0;
-	for (uint64_t e = g->edge_start[node]; n < 2 && e < g->edge_start[node + 1]; e++) {
+	for (uint64_t e = ph_graph_edge_start(g, node); n < 2 && e < ph_graph_edge_start(g, node + 1); e++) {
 		uint32_t to = g->edges[e] & PH_EDGE_ID;
 		if (g->edges[e] & s->q->drop_edges || s->marks[to] == PH_MARK_OUT)
 			continue;
@@ -194,7 +194,7 @@ static struct ph_err *search_all(struct search *s)
 	s->marks[0] = PH_MARK_OUT;
 	for (uint32_t i = 0; !s->q->singles && i < n; i++) {
 		uint32_t v = candidate(s->q, i);
-		if (g->edge_start[v] == g->edge_start[v + 1])
+		if (!ph_graph_has_edges(g, v))
 			s->marks[v] = PH_MARK_OUT;
 	}
 	for (uint32_t i = 0; !s->q->singles && i < n && !ph_interrupted_at(i); i++)

@@ -80,7 +80,7 @@ static bool is_scattered(const struct ph_graph *g)
 	for (uint64_t w = 0; w < WINDOWS; w++) {
 		uint64_t node = g->n * w / WINDOWS, end = node + WINDOW_NODES;
 		for (; node < end && node < g->n; node++) {
-			uint64_t e = g->edge_start[node], last = g->edge_start[node + 1];
+			uint64_t e = ph_graph_edge_start(g, node), last = ph_graph_edge_start(g, node + 1);
 			for (last = last - e < WINDOW_EDGES ? last : e + WINDOW_EDGES; e < last; e++, all++) {
 				uint32_t line = 1 + (g->edges[e] & PH_EDGE_ID) / LINE_NODES;
 				uint32_t *slot = &lines[line * 0x9e3779b1u % LINES];

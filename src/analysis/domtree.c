@@ -139,17 +139,17 @@ static bool meet(struct tree *t, uint32_t node, uint32_t from)
 
 static inline void ask_ahead(const struct tree *t, uint32_t i)
 {
-	const uint64_t *start = t->g->edge_start;
-	const uint32_t *order = t->order + i, *edges = t->g->edges, left = t->nfound - i;
+	const uint32_t *order = t->order + i, left = t->nfound - i, *edges;
+	uint64_t n;
 	if (left <= 4 * AHEAD)
 		return;
-	__builtin_prefetch(&start[order[4 * AHEAD]]);
-	__builtin_prefetch(&edges[start[order[3 * AHEAD]]]);
-	uint32_t node = order[2 * AHEAD];
-	for (uint64_t e = start[node], end = start[node + 1]; e < end && e < start[node] + AHEAD; e++)
+	ph_graph_ask_start(t->g, order[4 * AHEAD]);
+	__builtin_prefetch(ph_graph_edges(t->g, order[3 * AHEAD], &n));
+	edges = ph_graph_edges(t->g, order[2 * AHEAD], &n);
+	for (uint64_t e = 0; e < n && e < AHEAD; e++)
 		__builtin_prefetch(&t->state[edges[e] & PH_EDGE_ID], 1);
-	node = order[AHEAD];
-	for (uint64_t e = start[node], end = start[node + 1]; e < end && e < start[node] + AHEAD; e++)
+	edges = ph_graph_edges(t->g, order[AHEAD], &n);
+	for (uint64_t e = 0; e < n && e < AHEAD; e++)
 		if (!(t->state[edges[e] & PH_EDGE_ID] & TOP))
 			__builtin_prefetch(&t->found[edges[e] & PH_EDGE_ID], 1);
 }
@@ -243,7 +243,7 @@ static struct ph_err *look_again(struct tree *t, uint32_t node)
 	for (; i < end; i = first_found(t, i), end = first_found(t, end))
 		for (uint32_t k = i; k < end; k++) {
 			uint32_t from = t->order[k];
-			spend(t, 1 + t->g->edge_start[from + 1] - t->g->edge_start[from]);
+			spend(t, 1 + ph_graph_edge_start(t->g, from + 1) - ph_graph_edge_start(t->g, from));
 			if (!t->budget)
 				return NULL;
 			t->state[from] &= (uint8_t)~MOVED;

@@ -29,12 +29,11 @@ static bool allocate(struct ph_local *l)
 
 bool ph_local_init(struct ph_local *l, const struct ph_components *c, struct ph_holders *h)
 {
-	const uint64_t *edges = h->g->edge_start;
 	*l = (struct ph_local){ .g = h->g, .c = c, .h = h };
 	for (uint32_t i = 0; i < c->n; i++) {
 		uint64_t sum = 0;
 		for (uint32_t m = c->start[i]; m < c->start[i + 1]; m++)
-			sum += edges[c->members[m] + 1] - edges[c->members[m]];
+			sum += ph_graph_edge_start(h->g, c->members[m] + 1) - ph_graph_edge_start(h->g, c->members[m]);
 		if (sum > l->max_edges)
 			l->max_edges = sum;
 		if (c->start[i + 1] - c->start[i] > l->max_members)

@@ -4,7 +4,7 @@
 
 static bool refers_to_marked(const struct ph_graph *g, const uint8_t *marked, uint32_t node)
 {
-	for (uint64_t e = g->edge_start[node]; e < g->edge_start[node + 1]; e++)
+	for (uint64_t e = ph_graph_edge_start(g, node); e < ph_graph_edge_start(g, node + 1); e++)
 		if (marked[g->edges[e] & PH_EDGE_ID])
 			return true;
 	return false;
@@ -40,7 +40,7 @@ static struct ph_err *find(const struct ph_graph *g, uint32_t node, struct ph_re
 	uint8_t *marked ph_cleanup_free = calloc(g->n, 1);
 	bool ok = marked != NULL, dicts = false;
 	for (uint32_t from = 1; ok && from < g->n && !ph_interrupted_at(from); from++)
-		for (uint64_t e = g->edge_start[from]; ok && e < g->edge_start[from + 1]; e++) {
+		for (uint64_t e = ph_graph_edge_start(g, from); ok && e < ph_graph_edge_start(g, from + 1); e++) {
 			if ((g->edges[e] & PH_EDGE_ID) != node)
 				continue;
 			if (g->types[g->type[from]].cls == PH_TYPE_DICT && !marked[from]) {
@@ -51,7 +51,7 @@ static struct ph_err *find(const struct ph_graph *g, uint32_t node, struct ph_re
 				marked[from] = dicts = true;
 			}
 			ok = ok && rows.n < UINT32_MAX - 1 &&
-			     PH_VEC_PUSH(&rows, (struct ph_referrer){ .node = from, .edge = e - g->edge_start[from] });
+			     PH_VEC_PUSH(&rows, (struct ph_referrer){ .node = from, .edge = e - ph_graph_edge_start(g, from) });
 		}
 	r->rows = rows.items;
 	r->n = rows.n;

@@ -156,7 +156,6 @@ static bool flush_seen(struct dom *d)
  * new node that has edges of its own, 0 at the end, UINT32_MAX when memory is out. */
 static inline uint32_t walk_run(struct dom *d, uint32_t cur, struct run *run)
 {
-	const uint64_t *start = d->g->edge_start;
 	const uint32_t *end = run->end - run->at > RUN_EDGES ? run->at + RUN_EDGES : run->end;
 	bool members = run->added && cur != 0;
 	while (run->at < end) {
@@ -174,7 +173,7 @@ static inline uint32_t walk_run(struct dom *d, uint32_t cur, struct run *run)
 		uint32_t number = visit(d, node, cur, pre == SEED ? 0 : cur);
 		if (!members)
 			d->pre[node] = number;
-		if (start[node] != start[node + 1])
+		if (ph_graph_has_edges(d->g, node))
 			return number;
 	}
 	return 0;
@@ -187,7 +186,7 @@ static inline struct run enter_run(const struct dom *d, uint32_t node)
 	for (int i = 0; i < 6 && run.at + i < run.end; i++) {
 		uint32_t to = run.at[i] & PH_EDGE_ID;
 		__builtin_prefetch(&d->pre[to]);
-		__builtin_prefetch(&d->g->edge_start[to]);
+		ph_graph_ask_start(d->g, to);
 	}
 	return run;
 }

@@ -201,7 +201,7 @@ struct ph_err *ph_graph_build(const struct ph_runtime *rt, struct ph_objects_opt
 	start = ph_now_ns();
 	if (!err && !rank(&b->index, &n))
 		err = ph_err_new(PH_ERR_REFUSED, "%s: more than %u objects", rt->target->what, PH_GRAPH_MAX);
-	if (!err && (!ph_graph_alloc_nodes(g, n) || !ph_graph_alloc_edges(g, place_edges(b))))
+	if (!err && (!ph_graph_alloc_nodes(g, n, place_edges(b)) || !ph_graph_alloc_edges(g)))
 		err = ph_err_nomem();
 	if (!err)
 		err = types_fill(b, g);

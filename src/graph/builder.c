@@ -127,7 +127,7 @@ static bool hand_labels_of(void *ctx, const struct ph_graph *g, uint32_t node, c
 	uint64_t n;
 	ph_graph_edges(g, node, &n);
 	for (uint64_t e = 0; e < n; e++) {
-		struct hand_label label = l->labels[g->edge_start[node] + e];
+		struct hand_label label = l->labels[ph_graph_edge_start(g, node) + e];
 		bool counts = label.kind == PH_LABEL_INDEX || label.kind == PH_LABEL_WORD ||
 			      label.kind == PH_LABEL_REFERENT;
 		l->asked.items[e] = PH_LABEL_ID(label.kind, counts ? e : label.name);
@@ -185,16 +185,13 @@ static bool finish_nodes(struct ph_graph_builder *b, struct ph_graph *g, const u
 {
 	struct PH_VEC(struct ph_big_size) big = { 0 };
 	struct PH_VEC(uint32_t) seeds = { 0 };
-	bool ok = ph_graph_alloc_nodes(g, (uint32_t)b->nodes.n + 1);
+	bool ok = ph_graph_alloc_nodes(g, (uint32_t)b->nodes.n + 1, b->edges.n);
 	for (uint32_t i = 1; ok && i < g->n; i++) {
 		const struct hand_node *node = &b->nodes.items[i - 1];
-		bool large = node->shallow >= UINT32_MAX || node->uncounted >= UINT32_MAX;
 		g->address[i] = FIRST_ADDRESS + 16ull * i;
 		g->type[i] = new_type[node->type];
 		g->flags[i] = node->flags;
-		g->shallow_[i] = large ? UINT32_MAX : (uint32_t)node->shallow;
-		g->uncounted_[i] = large ? UINT32_MAX : (uint32_t)node->uncounted;
-		if (large)
+		if (!ph_graph_set_sizes(g, i, node->shallow, node->uncounted))
 			ok = PH_VEC_PUSH(&big, (struct ph_big_size){ i, node->shallow, node->uncounted });
 		if (ok && (node->flags & PH_NODE_SEED))
 			ok = PH_VEC_PUSH(&seeds, i);
@@ -210,20 +207,19 @@ static bool finish_nodes(struct ph_graph_builder *b, struct ph_graph *g, const u
 static bool finish_edges(struct ph_graph_builder *b, struct ph_graph *g, struct hand_labels *l)
 {
 	uint64_t *at ph_cleanup_free = calloc(g->n + 1ull, sizeof *at);
-	if (!at || !ph_graph_alloc_edges(g, b->edges.n))
+	if (!at || !ph_graph_alloc_edges(g))
 		return false;
 	l->labels = ph_big_alloc(b->edges.n * sizeof *l->labels);
 	l->nlabels = b->edges.n;
 	if (!l->labels)
 		return false;
 	for (size_t i = 0; i < b->edges.n; i++) {
-		g->edge_start[b->edges.items[i].from + 1]++;
+		at[b->edges.items[i].from + 1]++;
 		g->refcount[b->edges.items[i].to & PH_EDGE_ID] +=
 			!(b->edges.items[i].to & PH_EDGE_BORROWED);
 	}
 	for (uint32_t i = 1; i <= g->n; i++)
-		g->edge_start[i] += g->edge_start[i - 1];
-	memcpy(at, g->edge_start, (g->n + 1ull) * sizeof *at);
+		ph_graph_set_edge_start(g, i, at[i] += at[i - 1]);
 	for (size_t i = 0; i < b->edges.n; i++) {
 		const struct hand_edge *e = &b->edges.items[i];
 		uint64_t to = at[e->from]++;
@@ -233,7 +229,7 @@ static bool finish_edges(struct ph_graph_builder *b, struct ph_graph *g, struct 
 	for (uint32_t s = 0; s < g->nseeds; s++)
 		g->refcount[g->seeds[s]]++;
 	for (uint32_t i = 1; i < g->n; i++)
-		if (!PH_VEC_RESERVE(&l->asked, g->edge_start[i + 1] - g->edge_start[i]))
+		if (!PH_VEC_RESERVE(&l->asked, ph_graph_edge_start(g, i + 1) - ph_graph_edge_start(g, i)))
 			return false;
 	return true;
 }

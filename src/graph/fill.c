@@ -36,10 +36,7 @@ static uint8_t size_fill(struct filler *k, uint32_t node, const struct ph_object
 		ph_note(b->notes, PH_NOTE_INEXACT_SIZE, o->address);
 	if (o->type->python_sizeof)
 		ph_note(b->notes, PH_NOTE_PYTHON_SIZEOF, o->address);
-	g->shallow_[node] = shallow < UINT32_MAX ? (uint32_t)shallow : UINT32_MAX;
-	if (uncounted) /* most have none: pages of zeroes stay untouched */
-		g->uncounted_[node] = uncounted < UINT32_MAX ? (uint32_t)uncounted : UINT32_MAX;
-	if (shallow >= UINT32_MAX || uncounted >= UINT32_MAX)
+	if (!ph_graph_set_sizes(g, node, shallow, uncounted))
 		k->nomem |= !PH_VEC_PUSH(&k->big, (struct ph_big_size){ node, shallow, uncounted });
 	return exact ? PH_NODE_SIZE_EXACT : 0;
 }
@@ -101,13 +98,13 @@ static void edges_fill(struct filler *k, uint32_t end)
 {
 	const struct ph_index *index = &k->f->b->index;
 	const struct build_batch *batch = &k->batch;
-	const struct ph_graph *g = k->f->g;
+	struct ph_graph *g = k->f->g;
 	uint32_t *edges = g->edges, *found = k->found;
 	uint64_t edge = k->edge, i = 0;
 	for (unsigned j = 0; j < batch->n; j++) {
 		uint32_t node = end - batch->n + j;
 		uint32_t frozen = is_frozen(k->f, node) ? PH_EDGE_BORROWED : 0;
-		g->edge_start[node] = edge;
+		ph_graph_set_edge_start(g, node, edge);
 		for (; i < batch->ends[j] && !ph_interrupted_at(i); i++) {
 			ph_ref ref = batch->refs.items[i];
 			uint64_t linear = batch->linear.items[i];
@@ -226,7 +223,7 @@ static struct ph_err *fill_all(struct fill *f, struct filler *fillers, unsigned 
 	if (ph_interrupted)
 		return ph_err_interrupted();
 	gather(fillers, n, g->n);
-	g->edge_start[g->n] = g->nedges;
+	ph_graph_set_edge_start(g, g->n, g->nedges);
 	g->big = first->big.items;
 	g->nbig = (uint32_t)first->big.n;
 	g->weak = first->weak.items;

@@ -7,26 +7,31 @@ struct ph_graph *ph_graph_new(void)
 	return calloc(1, sizeof(struct ph_graph));
 }
 
-bool ph_graph_alloc_nodes(struct ph_graph *g, uint32_t n)
+uint64_t ph_graph_narrow_edges = UINT32_MAX;
+
+bool ph_graph_alloc_nodes(struct ph_graph *g, uint32_t n, uint64_t nedges)
 {
 	g->n = n;
+	g->nedges = nedges;
 	g->address = ph_big_alloc(n * sizeof *g->address);
 	g->type = ph_big_alloc(n * sizeof *g->type);
 	g->shallow_ = ph_big_alloc(n * sizeof *g->shallow_);
 	g->uncounted_ = ph_big_alloc(n * sizeof *g->uncounted_);
 	g->refcount = ph_big_alloc(n * sizeof *g->refcount);
 	g->flags = ph_big_alloc(n * sizeof *g->flags);
-	g->edge_start = ph_big_alloc((n + 1ull) * sizeof *g->edge_start);
+	if (nedges <= ph_graph_narrow_edges)
+		g->start_ = ph_big_alloc((n + 1ull) * sizeof *g->start_);
+	else
+		g->wide_start_ = ph_big_alloc((n + 1ull) * sizeof *g->wide_start_);
 	return g->address && g->type && g->shallow_ && g->uncounted_ && g->refcount && g->flags &&
-	       g->edge_start;
+	       (g->start_ || g->wide_start_);
 }
 
-bool ph_graph_alloc_edges(struct ph_graph *g, uint64_t nedges)
+bool ph_graph_alloc_edges(struct ph_graph *g)
 {
-	if (nedges > SIZE_MAX / sizeof *g->edges)
+	if (g->nedges > SIZE_MAX / sizeof *g->edges)
 		return false;
-	g->nedges = nedges;
-	g->edges = ph_big_alloc(nedges * sizeof *g->edges);
+	g->edges = ph_big_alloc(g->nedges * sizeof *g->edges);
 	return g->edges != NULL;
 }
 
@@ -44,7 +49,8 @@ void ph_graph_free(struct ph_graph *g)
 	ph_big_free(g->uncounted_, n * sizeof *g->uncounted_);
 	ph_big_free(g->refcount, n * sizeof *g->refcount);
 	ph_big_free(g->flags, n * sizeof *g->flags);
-	ph_big_free(g->edge_start, (n + 1) * sizeof *g->edge_start);
+	ph_big_free(g->start_, (n + 1) * sizeof *g->start_);
+	ph_big_free(g->wide_start_, (n + 1) * sizeof *g->wide_start_);
 	ph_big_free(g->edges, g->nedges * sizeof *g->edges);
 	for (uint32_t i = 0; i < g->ntypes; i++)
 		free(g->types[i].name);
@@ -79,17 +85,16 @@ static const struct ph_big_size *big_size(const struct ph_graph *g, uint32_t nod
 	return lo < g->nbig && g->big[lo].node == node ? &g->big[lo] : NULL;
 }
 
-/* A size of exactly UINT32_MAX bytes needs no row of its own. */
 uint64_t ph_graph_shallow_big(const struct ph_graph *g, uint32_t node)
 {
 	const struct ph_big_size *b = big_size(g, node);
-	return b ? b->shallow : UINT32_MAX;
+	return b ? b->shallow : PH_GRAPH_BIG;
 }
 
 uint64_t ph_graph_uncounted_big(const struct ph_graph *g, uint32_t node)
 {
 	const struct ph_big_size *b = big_size(g, node);
-	return b ? b->uncounted : UINT32_MAX;
+	return b ? b->uncounted : PH_GRAPH_BIG;
 }
 
 uint32_t ph_graph_find_before(const struct ph_graph *g, ph_addr address)
@@ -182,7 +187,7 @@ static inline bool reach(struct ph_graph *g, struct node_stack *todo, uint32_t n
 	if (!(g->flags[node] & PH_NODE_GARBAGE))
 		return true;
 	g->flags[node] &= (uint8_t)~PH_NODE_GARBAGE;
-	__builtin_prefetch(&g->edge_start[node]);
+	ph_graph_ask_start(g, node);
 	return PH_VEC_PUSH(todo, node);
 }
 
@@ -195,10 +200,9 @@ static inline uint32_t take(const struct ph_graph *g, struct node_stack *todo)
 {
 	while (todo->n) {
 		uint32_t node = todo->items[--todo->n];
-		uint64_t start = g->edge_start[node];
-		if (start == g->edge_start[node + 1])
+		if (!ph_graph_has_edges(g, node))
 			continue;
-		__builtin_prefetch(&g->edges[start]);
+		__builtin_prefetch(&g->edges[ph_graph_edge_start(g, node)]);
 		return node;
 	}
 	return 0;
@@ -216,12 +220,12 @@ static bool mark_reachable(struct ph_graph *g, struct node_stack *todo)
 		if (ph_interrupted_at(++steps))
 			return false;
 		uint32_t node = turn[(i + IN_TURN / 2) % IN_TURN];
-		uint64_t e = g->edge_start[node], end = g->edge_start[node + 1];
+		uint64_t e = ph_graph_edge_start(g, node), end = ph_graph_edge_start(g, node + 1);
 		for (end = end - e > IN_TURN ? e + IN_TURN : end; e < end; e++)
 			__builtin_prefetch(&g->flags[g->edges[e] & PH_EDGE_ID], 1);
 		node = turn[i];
-		end = g->edge_start[node + 1];
-		for (e = g->edge_start[node]; e < end; e++)
+		end = ph_graph_edge_start(g, node + 1);
+		for (e = ph_graph_edge_start(g, node); e < end; e++)
 			if (!reach(g, todo, g->edges[e] & PH_EDGE_ID))
 				return false;
 		turn[i] = take(g, todo);
@@ -250,7 +254,7 @@ static bool subtract_unseen(struct ph_graph *g)
 	struct node_stack todo = { 0 };
 	bool ok = visits && seen;
 	for (uint32_t i = 1; ok && i < g->n; i++) {
-		for (uint64_t e = g->edge_start[i]; is_candidate(g, i) && e < g->edge_start[i + 1]; e++)
+		for (uint64_t e = ph_graph_edge_start(g, i); is_candidate(g, i) && e < ph_graph_edge_start(g, i + 1); e++)
 			if (!(g->edges[e] & (PH_EDGE_OWNED | PH_EDGE_BORROWED)))
 				visits[g->edges[e] & PH_EDGE_ID]++;
 		ok = !ph_interrupted_at(i);
@@ -264,7 +268,7 @@ static bool subtract_unseen(struct ph_graph *g)
 			uint32_t node = todo.items[--todo.n];
 			ok = !ph_interrupted_at(g->garbage_tracked);
 			g->garbage_tracked--;
-			for (uint64_t e = g->edge_start[node]; ok && e < g->edge_start[node + 1]; e++) {
+			for (uint64_t e = ph_graph_edge_start(g, node); ok && e < ph_graph_edge_start(g, node + 1); e++) {
 				uint32_t to = g->edges[e] & PH_EDGE_ID;
 				if (g->edges[e] & PH_EDGE_OWNED || !is_candidate(g, to) || seen[to])
 					continue;

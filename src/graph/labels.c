@@ -178,7 +178,7 @@ static bool read_again(struct ph_build *b, const struct ph_graph *g, uint32_t no
 	ph_object_refs(b->os, &o, r);
 	if (r->nomem)
 		return false;
-	if (r->n != g->edge_start[node + 1] - g->edge_start[node]) {
+	if (r->n != ph_graph_edge_start(g, node + 1) - ph_graph_edge_start(g, node)) {
 		size_t n = 0;
 		for (size_t i = 0; i < r->n; i++)
 			if (build_target(b, r->items[i]))
@@ -203,7 +203,7 @@ static bool number_of(struct ph_build *b, uint64_t edge, ph_label_id *ret)
 
 static bool number_all(struct ph_build *b, const struct ph_graph *g, uint32_t node)
 {
-	uint64_t edges = g->edge_start[node + 1] - g->edge_start[node];
+	uint64_t edges = ph_graph_edge_start(g, node + 1) - ph_graph_edge_start(g, node);
 	if (edges && b->ids.n == edges)
 		return true; /* done before */
 	b->ids.n = 0;
@@ -288,7 +288,7 @@ static bool name_add(struct build_texts *t, uint64_t hash)
 static bool names_below(struct ph_build *b, const struct ph_graph *g, uint32_t node, bool texts, unsigned depth)
 {
 	char text[sizeof ((struct ph_label *)0)->name];
-	for (uint64_t e = g->edge_start[node]; e < g->edge_start[node + 1]; e++) {
+	for (uint64_t e = ph_graph_edge_start(g, node); e < ph_graph_edge_start(g, node + 1); e++) {
 		uint32_t to = g->edges[e] & PH_EDGE_ID;
 		const char *type = g->types[g->type[to]].name;
 		bool is_str = !strcmp(type, "str");

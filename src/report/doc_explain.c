@@ -57,7 +57,7 @@ static uint64_t count_found(const struct ph_graph *g, const struct ph_referrers 
 {
 	uint64_t n = 0;
 	for (uint64_t i = 0; i < r->n; i++)
-		n += !(g->edges[g->edge_start[r->rows[i].node] + r->rows[i].edge] & PH_EDGE_BORROWED);
+		n += !(g->edges[ph_graph_edge_start(g, r->rows[i].node) + r->rows[i].edge] & PH_EDGE_BORROWED);
 	return n;
 }
 

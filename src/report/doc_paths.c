@@ -119,7 +119,7 @@ json_t *ph_json_path(const struct ph_graph *g, const struct ph_path *p, struct p
 
 json_t *ph_json_via(const struct ph_graph *g, uint32_t node, uint64_t edge, const struct ph_report_keys *keys)
 {
-	uint32_t nodes[2] = { node, g->edges[g->edge_start[node] + edge] & PH_EDGE_ID };
+	uint32_t nodes[2] = { node, g->edges[ph_graph_edge_start(g, node) + edge] & PH_EDGE_ID };
 	const struct ph_path p = { .nodes = nodes, .edges = &edge, .n = 2 };
 	json_t *steps = ph_json_steps(g, &p, keys, false);
 	json_t *via = json_incref(json_object_get(json_array_get(steps, 0), "via"));

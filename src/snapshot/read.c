@@ -163,11 +163,9 @@ static struct ph_err *read_sizes(struct reading *r)
 			ph_vec_free(&big);
 			return damaged(r, "the size or type of an object is not possible");
 		}
-		bool large = s->shallow >= UINT32_MAX || s->uncounted >= UINT32_MAX;
 		g->type[i] = s->type;
-		g->shallow_[i] = large ? UINT32_MAX : (uint32_t)s->shallow;
-		g->uncounted_[i] = large ? UINT32_MAX : (uint32_t)s->uncounted;
-		if (large && !PH_VEC_PUSH(&big, (struct ph_big_size){ i, s->shallow, s->uncounted })) {
+		if (!ph_graph_set_sizes(g, i, s->shallow, s->uncounted) &&
+		    !PH_VEC_PUSH(&big, (struct ph_big_size){ i, s->shallow, s->uncounted })) {
 			ph_vec_free(&big);
 			return ph_err_nomem();
 		}
@@ -182,16 +180,15 @@ static struct ph_err *read_edges(struct reading *r)
 	struct ph_graph *g = r->graph;
 	uint64_t sum = 0, most = 0;
 	g->edges = (uint32_t *)r->file.sections[SN_EDGES].at; /* never written to */
-	g->nedges = r->file.nedges;
 	for (uint32_t i = 1; i < g->n; i++) {
 		if (ph_interrupted_at(i))
 			return ph_err_interrupted();
 		uint32_t degree = U32S(r, DEGREES)[i - 1];
-		g->edge_start[i] = sum;
+		ph_graph_set_edge_start(g, i, sum);
 		sum += degree;
 		most = degree > most ? degree : most;
 	}
-	g->edge_start[g->n] = sum;
+	ph_graph_set_edge_start(g, g->n, sum);
 	if (sum != g->nedges)
 		return damaged(r, "objects have other references than there are");
 	for (uint64_t e = 0; e < g->nedges; e++) {
@@ -373,7 +370,7 @@ static struct ph_err *read_all(struct reading *r, struct ph_snapshot *s)
 {
 	struct ph_graph *g = r->graph;
 	struct ph_err *err = check_lengths(r);
-	if (!err && !ph_graph_alloc_nodes(g, (uint32_t)r->file.nobjects + 1))
+	if (!err && !ph_graph_alloc_nodes(g, (uint32_t)r->file.nobjects + 1, r->file.nedges))
 		err = ph_err_nomem();
 	if (!err)
 		err = read_types(r);

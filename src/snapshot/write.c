@@ -182,7 +182,7 @@ static struct ph_err *add_objects(struct writer *w)
 		err = sn_put(w, SN_FLAGS, g->flags + 1, g->n - 1ull);
 	sn_begin(w, SN_DEGREES);
 	for (uint32_t i = 1; !err && i < g->n; i++) {
-		uint32_t degree = (uint32_t)(g->edge_start[i + 1] - g->edge_start[i]);
+		uint32_t degree = (uint32_t)(ph_graph_edge_start(g, i + 1) - ph_graph_edge_start(g, i));
 		err = sn_add(w, &degree, sizeof degree);
 	}
 	if (!err)

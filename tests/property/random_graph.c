@@ -137,7 +137,9 @@ struct ph_graph *random_graph(struct rng *r, uint32_t max)
 			ck_assert(ph_graph_builder_edge(b, from, (to + half) | flags, kind, name));
 	}
 	struct ph_graph *g = NULL;
+	ph_graph_narrow_edges = rng_chance(r, 50) ? UINT32_MAX : 0;
 	ck_assert_ptr_null(ph_graph_builder_finish(b, &g));
+	ph_graph_narrow_edges = UINT32_MAX;
 	return g;
 }
 

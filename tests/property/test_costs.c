@@ -74,8 +74,8 @@ static void find_namespaces(struct naive *x)
 	const struct ph_graph *g = x->g;
 	struct ph_label label;
 	for (uint32_t v = 1; v < g->n; v++)
-		for (uint64_t e = g->edge_start[v]; e < g->edge_start[v + 1]; e++) {
-			ph_graph_label(g, v, e - g->edge_start[v], &label);
+		for (uint64_t e = ph_graph_edge_start(g, v); e < ph_graph_edge_start(g, v + 1); e++) {
+			ph_graph_label(g, v, e - ph_graph_edge_start(g, v), &label);
 			if (label.kind != PH_LABEL_DICT)
 				continue;
 			x->module_dict[g->edges[e] & PH_EDGE_ID] |= form(g, v) == PH_FORM_MODULE;
@@ -156,10 +156,10 @@ static bool follow(const struct naive *x, uint32_t state, uint64_t edge, uint32_
 		snprintf(attribute, sizeof attribute, ".%.*s", (int)strlen(label.name) - 2, label.name + 1);
 	}
 	const char *words[2] = { plain, attribute };
-	uint32_t e = g->edges[g->edge_start[from] + edge];
+	uint32_t e = g->edges[ph_graph_edge_start(g, from) + edge];
 	if (x->o->nthrough && !(e & PH_EDGE_BORROWED) && edge_cost(x, from, e))
 		return false; /* through something, but not over infrastructure */
-	return enter(x, g->edges[g->edge_start[from] + edge] & PH_EDGE_ID, state >= g->n, words, ret_state);
+	return enter(x, g->edges[ph_graph_edge_start(g, from) + edge] & PH_EDGE_ID, state >= g->n, words, ret_state);
 }
 
 /* ---- the search -------------------------------------------------------------------------------------- */

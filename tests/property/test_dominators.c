@@ -174,7 +174,7 @@ static uint64_t collectable(const struct ph_graph *g, node_set garbage)
 	for (uint32_t v = 1; v < g->n; v++) {
 		uint64_t visits = 0;
 		for (uint32_t u = 1; u < g->n; u++)
-			for (uint64_t e = g->edge_start[u]; candidates & BIT(u) && e < g->edge_start[u + 1]; e++)
+			for (uint64_t e = ph_graph_edge_start(g, u); candidates & BIT(u) && e < ph_graph_edge_start(g, u + 1); e++)
 				visits += g->edges[e] == v;
 		if (candidates & BIT(v) && g->refcount[v] > visits)
 			held |= BIT(v);
@@ -182,7 +182,7 @@ static uint64_t collectable(const struct ph_graph *g, node_set garbage)
 	do {
 		before = held;
 		for (uint32_t u = 1; u < g->n; u++)
-			for (uint64_t e = g->edge_start[u]; held & BIT(u) && e < g->edge_start[u + 1]; e++)
+			for (uint64_t e = ph_graph_edge_start(g, u); held & BIT(u) && e < ph_graph_edge_start(g, u + 1); e++)
 				if (!(g->edges[e] & PH_EDGE_OWNED))
 					held |= BIT(g->edges[e] & PH_EDGE_ID) & candidates;
 	} while (held != before);

@@ -82,7 +82,7 @@ static void naive_search(struct naive *v)
 		changed = false;
 		for (uint32_t from = 1; from < g->n; from++)
 			for (int m = 0; m < 2; m++)
-				for (uint64_t e = g->edge_start[from]; e < g->edge_start[from + 1]; e++)
+				for (uint64_t e = ph_graph_edge_start(g, from); e < ph_graph_edge_start(g, from + 1); e++)
 					if (v->cost[m][from] != FAR && passes(v, from, g->edges[e]))
 						relax(v, g->edges[e] & PH_EDGE_ID, m, v->cost[m][from] +
 						      COST(edge_cost(v, from, g->edges[e]), 1), &changed);
@@ -286,7 +286,7 @@ static void check_referrers(const struct ph_graph *g)
 		ck_assert_ptr_null(ph_referrers_find(g, node, &r));
 		ck_assert_uint_eq(r->n, want);
 		for (uint64_t i = 0; i < r->n; i++)
-			ck_assert_uint_eq(g->edges[g->edge_start[r->rows[i].node] + r->rows[i].edge] & PH_EDGE_ID, node);
+			ck_assert_uint_eq(g->edges[ph_graph_edge_start(g, r->rows[i].node) + r->rows[i].edge] & PH_EDGE_ID, node);
 		ph_referrers_free(r);
 	}
 }
