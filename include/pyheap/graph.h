@@ -74,20 +74,22 @@ struct ph_graph_thread {
 };
 
 struct ph_graph;
-/* Where labels and names of objects come from: the target, or a snapshot. Use
- * ph_graph_labels(), _label_id(), _label_text() and _describe(). */
+/* Where addresses, labels and names of objects come from: the target, or a snapshot. Use
+ * ph_graph_address(), _find_before(), _labels(), _label_id(), _label_text() and _describe(). */
 struct ph_graph_names {
+	ph_addr (*address)(void *ctx, const struct ph_graph *g, uint32_t node);
 	bool (*labels)(void *ctx, const struct ph_graph *g, uint32_t node, const ph_label_id **ret);
 	void (*text)(void *ctx, const struct ph_graph *g, ph_label_id id, struct ph_label *ret);
 	bool (*describe)(void *ctx, const struct ph_graph *g, uint32_t node, char *buf, size_t max);
 	/* that of one edge alone; NULL: all are asked for */
 	bool (*label)(void *ctx, const struct ph_graph *g, uint32_t node, uint64_t edge, ph_label_id *ret);
+	/* NULL: addresses are asked for, one after the other */
+	uint32_t (*find_before)(void *ctx, const struct ph_graph *g, ph_addr address);
 };
 
 struct ph_graph {
 	uint32_t n;                  /* nodes, node 0 included */
 	uint64_t nedges;             /* without node 0's */
-	ph_addr *address;            /* [n] */
 	uint32_t *type;              /* [n] index into types */
 	uint16_t *shallow_;          /* [n] bytes; use ph_graph_shallow() */
 	uint16_t *uncounted_;        /* [n] bytes; use ph_graph_uncounted() */
@@ -126,7 +128,7 @@ struct ph_graph {
 		uint64_t ns;          /* that it took */
 	} reread;
 
-	const struct ph_graph_names *names; /* NULL: nothing has a name */
+	const struct ph_graph_names *names;
 	void *names_ctx;             /* borrowed */
 	void *priv;
 };
@@ -195,6 +197,10 @@ static inline bool ph_graph_whole(const struct ph_graph *g, uint32_t node)
 {
 	return g->flags[node] & PH_NODE_REFS_EXACT && g->types[g->type[node]].whole;
 }
+static inline ph_addr ph_graph_address(const struct ph_graph *g, uint32_t node)
+{
+	return g->names->address(g->names_ctx, g, node);
+}
 /* Node of an address, 0 when no object starts there; the last one that starts there or before. */
 uint32_t ph_graph_find(const struct ph_graph *g, ph_addr address);
 uint32_t ph_graph_find_before(const struct ph_graph *g, ph_addr address);
@@ -243,7 +249,7 @@ struct ph_graph_priv {
 
 /* An empty graph, to be filled and freed with ph_graph_free(); NULL = out of memory. */
 struct ph_graph *ph_graph_new(void);
-/* Zeroed arrays for n nodes: address, type, shallow_, uncounted_, refcount, flags
+/* Zeroed arrays for n nodes: type, shallow_, uncounted_, refcount, flags
  * of n entries, where edges begin of n + 1. They are ph_big_alloc() memory of exactly
  * that size; who fills them in another way keeps to that. Sets g->n and g->nedges. */
 bool ph_graph_alloc_nodes(struct ph_graph *g, uint32_t n, uint64_t nedges);

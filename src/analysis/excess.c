@@ -118,9 +118,9 @@ static bool words_grow(struct ph_excess *e)
 static bool is_an_edge(const struct ph_graph *g, ph_addr at, uint32_t to)
 {
 	uint32_t node = ph_graph_find_before(g, at);
-	if (!node || at - g->address[node] >= ph_graph_shallow(g, node))
+	if (!node || at - ph_graph_address(g, node) >= ph_graph_shallow(g, node))
 		return false;
-	if (at - g->address[node] < OBJECT_MIN && ph_graph_whole(g, node))
+	if (at - ph_graph_address(g, node) < OBJECT_MIN && ph_graph_whole(g, node))
 		return true;
 	uint64_t n;
 	const uint32_t *edges = ph_graph_edges(g, node, &n);

@@ -19,7 +19,7 @@ struct ph_err *ph_population_init(struct ph_population *p, const struct ph_graph
 	}
 	for (uint32_t i = 0; i < p->n; i++) {
 		uint64_t bytes = ph_graph_bytes(g, i + 1);
-		p->address[i] = g->address[i + 1];
+		p->address[i] = ph_graph_address(g, i + 1);
 		p->type[i] = canonical[g->type[i + 1]];
 		p->bytes[i] = bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
 	}

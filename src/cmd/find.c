@@ -19,8 +19,8 @@ struct ph_err *ph_cmd_find_address(const struct ph_graph *g, const char *text, u
 	if (*ret)
 		return NULL;
 	uint32_t before = number ? ph_graph_find_before(g, address) : 0;
-	if (!before || address - g->address[before] >= ph_graph_shallow(g, before))
+	if (!before || address - ph_graph_address(g, before) >= ph_graph_shallow(g, before))
 		return ph_cmd_no_such(text);
 	return ph_err_hint(ph_err_new(PH_ERR_USAGE, "no object begins at %s", text), "it is within the %s at 0x%llx", g->types[g->type[before]].name,
-			   (unsigned long long)g->address[before]);
+			   (unsigned long long)ph_graph_address(g, before));
 }

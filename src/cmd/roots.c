@@ -14,7 +14,7 @@ static bool claim_given(const struct ph_session *s, struct ph_excess *e)
 	uint64_t n;
 	for (uint32_t node = 1; node < s->graph->n; node++) {
 		const char *name = ph_excess_left(e, node)
-					   ? ph_runtime_given(s->rt, s->graph->address[node], &n) : NULL;
+					   ? ph_runtime_given(s->rt, ph_graph_address(s->graph, node), &n) : NULL;
 		if (name && !ph_excess_claim_all(e, node, n, name))
 			return false;
 	}
@@ -49,7 +49,7 @@ static struct ph_err *claim_contents(const struct ph_session *s, struct ph_exces
 		if (p.from == p.to || !has_own_part(s, node, p.from))
 			continue;
 		snprintf(name, sizeof name, "contents of %s", g->types[g->type[node]].name);
-		struct ph_holder_span span = { .start = g->address[node] + p.from, .end = g->address[node] + p.to,
+		struct ph_holder_span span = { .start = ph_graph_address(g, node) + p.from, .end = ph_graph_address(g, node) + p.to,
 					       .sure = ph_graph_whole(g, node), .name = name };
 		err = ph_runtime_contents(s->rt, &span, &budget, claim, e);
 	}

@@ -40,6 +40,23 @@ static bool rank(struct ph_index *ix, uint32_t *ret_n)
 	return n < PH_GRAPH_MAX;
 }
 
+ph_addr build_node_address(void *ctx, const struct ph_graph *g, uint32_t node)
+{
+	struct ph_build *b = ctx;
+	return node ? ph_mem_addr(b->os->mem, ph_index_linear(&b->index, node)) : 0;
+}
+
+uint32_t build_find_before(void *ctx, const struct ph_graph *g, ph_addr address)
+{
+	struct ph_build *b = ctx;
+	const struct ph_mem *mem = b->os->mem;
+	size_t i = PH_RANGE_BEHIND(mem->segs, mem->nsegs, address);
+	const struct ph_segment *at = &mem->segs[i];
+	if (i < mem->nsegs && at->start <= address)
+		return ph_index_before(&b->index, at->linear + (address - at->start));
+	return i ? ph_index_before(&b->index, at[-1].linear + (at[-1].end - at[-1].start) - 1) : 0;
+}
+
 /* Where the references of each chunk go; returns how many there are. */
 static uint64_t place_edges(struct ph_build *b)
 {
@@ -98,7 +115,7 @@ static bool held_from_outside(const struct ph_build *b, const struct ph_graph *g
 	if (g->flags[node] & PH_NODE_TRACKED && ph_graph_generation(g, node) == 3)
 		return true;
 	if (g->refcount[node] < found)
-		ph_note(b->notes, PH_NOTE_NEGATIVE_EXCESS, g->address[node]);
+		ph_note(b->notes, PH_NOTE_NEGATIVE_EXCESS, ph_graph_address(g, node));
 	return g->refcount[node] != found;
 }
 
@@ -143,7 +160,12 @@ static struct ph_err *verify(struct ph_build *b, struct ph_graph *g)
 	struct ph_objects_options *options = b->os->options;
 	if (!options || !options->verify)
 		return NULL;
-	struct ph_err *err = ph_objects_verify(b->os, g->address + 1, g->n - 1, &options->verified);
+	ph_addr *addresses ph_cleanup_free = calloc(g->n, sizeof *addresses);
+	if (!addresses)
+		return ph_err_nomem();
+	for (uint32_t node = 1; node < g->n; node++)
+		addresses[node - 1] = ph_graph_address(g, node);
+	struct ph_err *err = ph_objects_verify(b->os, addresses, g->n - 1, &options->verified);
 	for (const struct ph_type *t = b->os->first; t; t = t->next) {
 		g->types[t->id].refs_differ = t->refs_differ;
 		g->types[t->id].sizes_differ = t->sizes_differ;
@@ -191,6 +213,8 @@ struct ph_err *ph_graph_build(const struct ph_runtime *rt, struct ph_objects_opt
 	}
 	b->base.free = build_free;
 	g->priv = b;
+	g->names = &build_names;
+	g->names_ctx = b;
 	b->rt = rt;
 	b->notes = notes;
 	b->workers = rt->mem->pager ? 1 : ph_workers(); /* what is loaded on demand is one thread's */
@@ -210,8 +234,6 @@ struct ph_err *ph_graph_build(const struct ph_runtime *rt, struct ph_objects_opt
 	g->edges_ns = ph_now_ns() - start;
 	if (!err)
 		err = verify(b, g);
-	g->names = &build_names;
-	g->names_ctx = b;
 	if (!err)
 		err = build_thread_names(b, g);
 	if (err) {

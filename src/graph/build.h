@@ -135,6 +135,9 @@ static inline ph_addr build_address(struct build_cursor *c, uint64_t linear)
 		s = &c->mem->segs[++c->seg];
 	return s->start + (linear - s->linear);
 }
+/* The last object at or before an address, and an object's address. */
+uint32_t build_find_before(void *build, const struct ph_graph *g, ph_addr address);
+ph_addr build_node_address(void *build, const struct ph_graph *g, uint32_t node);
 /* The words of a chunk. */
 static inline uint64_t build_chunk_first(uint64_t chunk)
 {

@@ -144,7 +144,12 @@ static void hand_text(void *ctx, const struct ph_graph *g, ph_label_id id, struc
 				      ret->kind == PH_LABEL_CELL);
 }
 
-static const struct ph_graph_names hand_names = { hand_labels_of, hand_text, NULL, NULL };
+static ph_addr hand_address(void *ctx, const struct ph_graph *g, uint32_t node)
+{
+	return node ? FIRST_ADDRESS + 16ull * node : 0;
+}
+
+static const struct ph_graph_names hand_names = { .address = hand_address, .labels = hand_labels_of, .text = hand_text };
 
 struct type_order {
 	const char *name;
@@ -188,7 +193,6 @@ static bool finish_nodes(struct ph_graph_builder *b, struct ph_graph *g, const u
 	bool ok = ph_graph_alloc_nodes(g, (uint32_t)b->nodes.n + 1, b->edges.n);
 	for (uint32_t i = 1; ok && i < g->n; i++) {
 		const struct hand_node *node = &b->nodes.items[i - 1];
-		g->address[i] = FIRST_ADDRESS + 16ull * i;
 		g->type[i] = new_type[node->type];
 		g->flags[i] = node->flags;
 		if (!ph_graph_set_sizes(g, i, node->shallow, node->uncounted))

@@ -71,7 +71,6 @@ static void node_fill(struct filler *k, uint32_t node, ph_addr addr)
 {
 	struct ph_graph *g = k->f->g;
 	struct ph_object o;
-	g->address[node] = addr;
 	if (!ph_object_at(k->f->b->os, addr, &o)) /* cannot be: it was read before */
 		return;
 	g->type[node] = o.type->id;

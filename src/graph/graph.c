@@ -13,7 +13,6 @@ bool ph_graph_alloc_nodes(struct ph_graph *g, uint32_t n, uint64_t nedges)
 {
 	g->n = n;
 	g->nedges = nedges;
-	g->address = ph_big_alloc(n * sizeof *g->address);
 	g->type = ph_big_alloc(n * sizeof *g->type);
 	g->shallow_ = ph_big_alloc(n * sizeof *g->shallow_);
 	g->uncounted_ = ph_big_alloc(n * sizeof *g->uncounted_);
@@ -23,7 +22,7 @@ bool ph_graph_alloc_nodes(struct ph_graph *g, uint32_t n, uint64_t nedges)
 		g->start_ = ph_big_alloc((n + 1ull) * sizeof *g->start_);
 	else
 		g->wide_start_ = ph_big_alloc((n + 1ull) * sizeof *g->wide_start_);
-	return g->address && g->type && g->shallow_ && g->uncounted_ && g->refcount && g->flags &&
+	return g->type && g->shallow_ && g->uncounted_ && g->refcount && g->flags &&
 	       (g->start_ || g->wide_start_);
 }
 
@@ -43,7 +42,6 @@ void ph_graph_free(struct ph_graph *g)
 	if (priv)
 		priv->free(priv);
 	uint64_t n = g->n;
-	ph_big_free(g->address, n * sizeof *g->address);
 	ph_big_free(g->type, n * sizeof *g->type);
 	ph_big_free(g->shallow_, n * sizeof *g->shallow_);
 	ph_big_free(g->uncounted_, n * sizeof *g->uncounted_);
@@ -100,9 +98,11 @@ uint64_t ph_graph_uncounted_big(const struct ph_graph *g, uint32_t node)
 uint32_t ph_graph_find_before(const struct ph_graph *g, ph_addr address)
 {
 	uint32_t lo = 1, hi = g->n;
+	if (g->names->find_before)
+		return g->names->find_before(g->names_ctx, g, address);
 	while (lo < hi) {
 		uint32_t mid = lo + (hi - lo) / 2;
-		if (g->address[mid] <= address)
+		if (ph_graph_address(g, mid) <= address)
 			lo = mid + 1;
 		else
 			hi = mid;
@@ -113,12 +113,12 @@ uint32_t ph_graph_find_before(const struct ph_graph *g, ph_addr address)
 uint32_t ph_graph_find(const struct ph_graph *g, ph_addr address)
 {
 	uint32_t node = ph_graph_find_before(g, address);
-	return node && g->address[node] == address ? node : 0;
+	return node && ph_graph_address(g, node) == address ? node : 0;
 }
 
 bool ph_graph_labels(const struct ph_graph *g, uint32_t node, const ph_label_id **ret)
 {
-	return node && g->names && g->names->labels(g->names_ctx, g, node, ret);
+	return node && g->names->labels(g->names_ctx, g, node, ret);
 }
 
 void ph_graph_label_text(const struct ph_graph *g, ph_label_id id, struct ph_label *ret)
@@ -127,7 +127,7 @@ void ph_graph_label_text(const struct ph_graph *g, ph_label_id id, struct ph_lab
 	*ret = (struct ph_label){ .kind = kind, .index = -1 };
 	if (kind == PH_LABEL_INDEX || kind == PH_LABEL_WORD || kind == PH_LABEL_REFERENT)
 		ret->index = (int64_t)PH_LABEL_ID_NUMBER(id);
-	else if (g->names)
+	else
 		g->names->text(g->names_ctx, g, id, ret);
 }
 
@@ -136,7 +136,7 @@ bool ph_graph_label_id(const struct ph_graph *g, uint32_t node, uint64_t edge, p
 	const ph_label_id *labels;
 	uint64_t n;
 	ph_graph_edges(g, node, &n);
-	if (edge >= n || !node || !g->names)
+	if (edge >= n || !node)
 		return false;
 	if (g->names->label)
 		return g->names->label(g->names_ctx, g, node, edge, ret);
@@ -160,7 +160,7 @@ bool ph_graph_label(const struct ph_graph *g, uint32_t node, uint64_t edge, stru
 bool ph_graph_describe(const struct ph_graph *g, uint32_t node, char *buf, size_t max)
 {
 	buf[0] = '\0';
-	return node && g->names && g->names->describe && g->names->describe(g->names_ctx, g, node, buf, max);
+	return node && g->names->describe && g->names->describe(g->names_ctx, g, node, buf, max);
 }
 
 void ph_graph_sum(struct ph_graph *g)

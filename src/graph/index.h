@@ -33,14 +33,18 @@ static inline bool ph_index_has(const struct ph_index *ix, uint64_t linear)
 {
 	return __atomic_load_n(&ph_index_word(ix, linear)->bits, __ATOMIC_RELAXED) & ph_index_bit(linear);
 }
+/* Where an object is, by its id: 1 to the number of objects. */
+uint64_t ph_index_linear(const struct ph_index *ix, uint32_t id);
+/* How many are at an offset or before: the id of the last one of them. */
+static inline uint32_t ph_index_before(const struct ph_index *ix, uint64_t linear)
+{
+	const struct ph_index_word *w = ph_index_word(ix, linear);
+	return (uint32_t)w->rank + (uint32_t)__builtin_popcountll(w->bits << (63 - (linear / 8 & 63)));
+}
 /* Id of a marked offset, from 1 on; 0 when it is not marked. */
 static inline uint32_t ph_index_id(const struct ph_index *ix, uint64_t linear)
 {
-	const struct ph_index_word *w = ph_index_word(ix, linear);
-	unsigned bit = linear / 8 & 63;
-	if (!(w->bits >> bit & 1))
-		return 0;
-	return (uint32_t)w->rank + (uint32_t)__builtin_popcountll(w->bits << (63 - bit));
+	return ph_index_word(ix, linear)->bits & ph_index_bit(linear) ? ph_index_before(ix, linear) : 0;
 }
 
 #endif

@@ -152,7 +152,7 @@ static bool cell_labels(struct ph_build *b, const struct ph_graph *g, uint32_t t
 		return true;
 	for (size_t e = 0; e < b->ids.n; e++)
 		if (PH_LABEL_ID_KIND(b->ids.items[e]) == PH_LABEL_INDEX &&
-		    ph_object_free_name(b->os, g->address[t->closures.items[lo].function],
+		    ph_object_free_name(b->os, ph_graph_address(g, t->closures.items[lo].function),
 					PH_LABEL_ID_NUMBER(b->ids.items[e]), b->ids.n, &label) &&
 		    !label_number(t, &label, &b->ids.items[e]))
 			return false;
@@ -169,11 +169,11 @@ static bool read_again(struct ph_build *b, const struct ph_graph *g, uint32_t no
 	struct ph_object o;
 	if (b->labelled_node == node)
 		return true;
-	const struct ph_type *t = ph_object_type(b->os, g->address[node]);
+	const struct ph_type *t = ph_object_type(b->os, ph_graph_address(g, node));
 	r->n = b->ids.n = 0;
 	r->labelled = true;
 	b->labelled_node = 0;
-	if (!t || !ph_object_open(b->os, g->address[node], t, &o))
+	if (!t || !ph_object_open(b->os, ph_graph_address(g, node), t, &o))
 		return false;
 	ph_object_refs(b->os, &o, r);
 	if (r->nomem)
@@ -293,7 +293,7 @@ static bool names_below(struct ph_build *b, const struct ph_graph *g, uint32_t n
 		const char *type = g->types[g->type[to]].name;
 		bool is_str = !strcmp(type, "str");
 		b->texts->in_code[to] |= is_str;
-		if (is_str && texts && ph_py_str(b->rt, g->address[to], text, sizeof text) &&
+		if (is_str && texts && ph_py_str(b->rt, ph_graph_address(g, to), text, sizeof text) &&
 		    !name_add(b->texts, text_hash(text)))
 			return false;
 		if (!is_str && depth < NESTED && (!strcmp(type, "tuple") || !strcmp(type, "frozenset")) &&
@@ -343,8 +343,8 @@ static bool describe(void *ctx, const struct ph_graph *g, uint32_t node, char *b
 {
 	struct ph_build *b = ctx;
 	struct ph_object o;
-	const struct ph_type *t = ph_object_type(b->os, g->address[node]);
-	return t && ph_object_open(b->os, g->address[node], t, &o) && ph_object_describe(b->os, &o, buf, max);
+	const struct ph_type *t = ph_object_type(b->os, ph_graph_address(g, node));
+	return t && ph_object_open(b->os, ph_graph_address(g, node), t, &o) && ph_object_describe(b->os, &o, buf, max);
 }
 
-const struct ph_graph_names build_names = { labels, text, describe, label };
+const struct ph_graph_names build_names = { build_node_address, labels, text, describe, label, build_find_before };

@@ -140,7 +140,7 @@ static struct ph_err *name_thread(const struct ph_build *b, struct ph_graph *g, 
 	for (uint32_t i = 0; i < g->nthreads; i++) {
 		struct ph_graph_thread *t = &g->threads[i];
 		uint32_t node = t->id == (uint64_t)id && !t->name ? member(g, thread, "_name") : 0;
-		if (!node || !ph_py_str(b->rt, g->address[node], name, sizeof name))
+		if (!node || !ph_py_str(b->rt, ph_graph_address(g, node), name, sizeof name))
 			continue;
 		t->name = strdup(name);
 		if (!t->name)

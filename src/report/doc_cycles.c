@@ -7,7 +7,7 @@ static json_t *make_example(const struct ph_graph *g, const struct ph_cycle_grou
 	json_t *ret = json_array();
 	for (uint32_t i = 0; ret && i < c->nsteps; i++) {
 		const struct ph_cycle_step *step = &c->steps[i];
-		json_t *row = json_pack("{s:o, s:o, s:o}", "address", ph_json_address(g->address[step->node]),
+		json_t *row = json_pack("{s:o, s:o, s:o}", "address", ph_json_address(ph_graph_address(g, step->node)),
 					"type", ph_json_text(g->types[g->type[step->node]].name),
 					"via", ph_json_text(*step->exact ? step->exact : step->text));
 		if (json_array_append_new(ret, row) < 0) {

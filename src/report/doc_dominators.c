@@ -46,7 +46,7 @@ static json_t *make_row(struct builder *b, const struct ph_heavy *h)
 	const struct ph_graph *g = b->g;
 	uint32_t node = h->node;
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o}",
-			 "address", ph_json_address(g->address[node]), "type",
+			 "address", ph_json_address(ph_graph_address(g, node)), "type",
 			 ph_json_text(g->types[g->type[node]].name), "name", ph_json_name(g, node),
 			 "shallow_bytes", ph_json_u64(ph_graph_shallow(g, node)),
 			 "uncounted_bytes", ph_json_u64(ph_graph_uncounted(g, node)),
@@ -130,7 +130,7 @@ static json_t *make_of(const struct builder *b)
 	uint32_t of = b->what->of;
 	if (!of)
 		return json_null();
-	return json_pack("{s:o, s:o, s:o, s:o}", "address", ph_json_address(b->g->address[of]), "type",
+	return json_pack("{s:o, s:o, s:o, s:o}", "address", ph_json_address(ph_graph_address(b->g, of)), "type",
 			 ph_json_text(b->g->types[b->g->type[of]].name), "name", ph_json_name(b->g, of),
 			 "retained_bytes", ph_json_u64(b->what->dominators->retained[of]));
 }

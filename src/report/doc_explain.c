@@ -15,7 +15,7 @@ static json_t *make_short(const struct builder *b, uint32_t node)
 	const struct ph_graph *g = b->g;
 	if (!node)
 		return json_null();
-	return json_pack("{s:o, s:o, s:o, s:o}", "address", ph_json_address(g->address[node]), "type",
+	return json_pack("{s:o, s:o, s:o, s:o}", "address", ph_json_address(ph_graph_address(g, node)), "type",
 			 ph_json_text(g->types[g->type[node]].name), "name", ph_json_name(g, node), "retained_bytes",
 			 ph_json_u64(b->what->dominators->retained[node]));
 }

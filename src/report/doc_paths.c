@@ -39,7 +39,7 @@ json_t *ph_json_root(const struct ph_graph *g, const struct ph_path *p, struct p
 {
 	uint32_t node = p->nodes[0];
 	return json_pack("{s:s, s:o, s:o, s:o, s:o}", "kind", ph_root_kind_text(p->kind), "name", root_name(g, p, e),
-			 "address", ph_json_address(g->address[node]),
+			 "address", ph_json_address(ph_graph_address(g, node)),
 			 "type", ph_json_text(g->types[g->type[node]].name), "object", ph_json_name(g, node));
 }
 
@@ -62,7 +62,7 @@ static json_t *make_step(const struct ph_graph *g, const struct ph_path_step *st
 			 const struct ph_report_keys *keys, bool folded)
 {
 	json_t *row = json_pack("{s:o, s:o, s:o}", "via", make_via(step, keys, folded),
-				"address", ph_json_address(g->address[step->node]),
+				"address", ph_json_address(ph_graph_address(g, step->node)),
 				"type", ph_json_text(g->types[g->type[step->node]].name));
 	if (row && step->key && !folded && ph_graph_find(g, step->key))
 		ph_document_put(row, "key", ph_json_address(step->key));

@@ -13,7 +13,7 @@ static json_t *make_suspect(const struct ph_report_meta *meta, const struct ph_g
 	json_t *mostly = s->mostly_count ? json_pack("{s:o, s:o}", "type", ph_json_text(g->types[s->mostly].name),
 						     "count", ph_json_u64(s->mostly_count)) : json_null();
 	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:f, s:o, s:o, s:o}", "kind", node ? "object" : "garbage",
-			 "address", node ? ph_json_address(g->address[node]) : json_null(),
+			 "address", node ? ph_json_address(ph_graph_address(g, node)) : json_null(),
 			 "type", ph_json_text(node ? g->types[g->type[node]].name : NULL),
 			 "objects", ph_json_u64(s->objects), "retained_bytes", ph_json_u64(s->retained_bytes),
 			 "share", share, "generation", node ? ph_json_generation(meta, g, node) : json_null(),

@@ -14,7 +14,7 @@ static json_t *make_local(const struct builder *b, const struct ph_graph_root *r
 {
 	const struct ph_graph *g = b->g;
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "name", ph_json_text(*r->name ? r->name : NULL), "address",
-			 ph_json_address(g->address[r->node]), "type", ph_json_text(g->types[g->type[r->node]].name),
+			 ph_json_address(ph_graph_address(g, r->node)), "type", ph_json_text(g->types[g->type[r->node]].name),
 			 "object", ph_json_name(g, r->node), "shallow_bytes", ph_json_u64(ph_graph_shallow(g, r->node)),
 			 "retained_bytes", ph_json_u64(b->d->retained[r->node]));
 }
@@ -89,7 +89,7 @@ static json_t *make_task(const struct builder *b, const struct ph_task_group *t)
 			 "count", ph_json_u64(t->count), "retained_bytes", ph_json_u64(t->retained_bytes),
 			 "waits_at", chain, "waiting_for",
 			 ph_json_text(t->awaited ? g->types[g->type[t->awaited]].name : NULL),
-			 "example", ph_json_address(g->address[t->example]));
+			 "example", ph_json_address(ph_graph_address(g, t->example)));
 }
 
 static json_t *make_tasks(const struct builder *b)

@@ -42,7 +42,7 @@ static json_t *make_what(const struct ph_graph *g, const struct ph_report_why *w
 {
 	uint32_t node = why->node;
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "type", ph_json_text(why->type),
-			 "address", node ? ph_json_address(g->address[node]) : json_null(),
+			 "address", node ? ph_json_address(ph_graph_address(g, node)) : json_null(),
 			 "name", node ? ph_json_name(g, node) : json_null(),
 			 "count", ph_json_u64(why->count), "garbage", ph_json_u64(why->garbage),
 			 "unreached", ph_json_u64(why->unreached), "retained_bytes",

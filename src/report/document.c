@@ -208,7 +208,7 @@ static json_t *make_refs(const struct ph_graph *g, uint32_t node, bool owned)
 	for (uint64_t i = 0; ret && i < n; i++) {
 		if (!!(edges[i] & PH_EDGE_OWNED) != owned)
 			continue;
-		if (json_array_append_new(ret, ph_json_address(g->address[edges[i] & PH_EDGE_ID])) < 0) {
+		if (json_array_append_new(ret, ph_json_address(ph_graph_address(g, edges[i] & PH_EDGE_ID))) < 0) {
 			json_decref(ret);
 			return NULL;
 		}
@@ -229,7 +229,7 @@ json_t *ph_report_object(const struct ph_report_meta *meta, const struct ph_grap
 {
 	unsigned flags = g->flags[node];
 	json_t *row = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:b}",
-				"address", ph_json_address(g->address[node]),
+				"address", ph_json_address(ph_graph_address(g, node)),
 				"type", ph_json_text(g->types[g->type[node]].name),
 				"shallow_bytes", ph_json_u64(ph_graph_shallow(g, node)),
 				"uncounted_bytes", ph_json_u64(ph_graph_uncounted(g, node)), "refcount",

@@ -42,6 +42,21 @@ static ph_label_id label_id(const struct reading *r, uint32_t number)
 	return PH_LABEL_ID(l->kind, index ? (uint64_t)l->index : number);
 }
 
+static ph_addr address(void *ctx, const struct ph_graph *g, uint32_t node)
+{
+	const struct reading *r = ctx;
+	const struct sn_block *blocks = ROWS(r, BLOCKS, sn_block);
+	uint64_t lo = 0, hi = COUNT(r, BLOCKS);
+	while (hi - lo > 1) { /* the last one that begins with no later node */
+		uint64_t mid = lo + (hi - lo) / 2;
+		if (blocks[mid].first <= node)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return node ? blocks[lo].address + 8ull * U32S(r, ADDRESSES)[node - 1] : 0;
+}
+
 static bool labels(void *ctx, const struct ph_graph *g, uint32_t node, const ph_label_id **ret)
 {
 	struct reading *r = ctx;
@@ -100,7 +115,7 @@ static bool describe(void *ctx, const struct ph_graph *g, uint32_t node, char *b
 	return true;
 }
 
-static const struct ph_graph_names names = { labels, text, describe, NULL };
+static const struct ph_graph_names names = { .address = address, .labels = labels, .text = text, .describe = describe };
 
 /* ---- objects ----------------------------------------------------------------------------- */
 
@@ -126,23 +141,24 @@ static struct ph_err *check_lengths(const struct reading *r)
 	return NULL;
 }
 
-static struct ph_err *read_addresses(struct reading *r)
+/* Checks them; they are used where they are. */
+static struct ph_err *check_addresses(struct reading *r)
 {
 	const struct sn_block *blocks = ROWS(r, BLOCKS, sn_block);
-	struct ph_graph *g = r->graph;
-	uint64_t b = 0, nblocks = COUNT(r, BLOCKS);
-	for (uint32_t i = 1; i < g->n; i++) {
+	uint64_t b = 0, nblocks = COUNT(r, BLOCKS), last = 0;
+	for (uint32_t i = 1; i < r->graph->n; i++) {
 		if (ph_interrupted_at(i))
 			return ph_err_interrupted();
-		while (b < nblocks && blocks[b].first <= i)
+		if (b < nblocks && blocks[b].first == i)
 			b++;
 		if (!b)
 			return damaged(r, "an object has no address");
-		g->address[i] = blocks[b - 1].address + 8ull * U32S(r, ADDRESSES)[i - 1];
-		if (g->address[i] <= g->address[i - 1] || g->address[i] >> 48)
+		uint64_t at = blocks[b - 1].address + 8ull * U32S(r, ADDRESSES)[i - 1];
+		if (at <= last || at >> 48)
 			return damaged(r, "addresses do not ascend");
+		last = at;
 	}
-	return NULL;
+	return b == nblocks ? NULL : damaged(r, "addresses belong to no object");
 }
 
 static struct ph_err *read_sizes(struct reading *r)
@@ -375,7 +391,7 @@ static struct ph_err *read_all(struct reading *r, struct ph_snapshot *s)
 	if (!err)
 		err = read_types(r);
 	if (!err)
-		err = read_addresses(r);
+		err = check_addresses(r);
 	if (!err)
 		err = read_sizes(r);
 	if (!err)
@@ -410,6 +426,8 @@ struct ph_err *ph_snapshot_open(const char *path, const char *name, struct ph_sn
 	s->graph = r->graph = g;
 	r->base.free = reading_free;
 	g->priv = r;
+	g->names = &names;
+	g->names_ctx = r;
 	struct ph_err *err = sn_file_open(path, name, &r->file);
 	if (!err)
 		err = read_all(r, s);
@@ -418,8 +436,6 @@ struct ph_err *ph_snapshot_open(const char *path, const char *name, struct ph_sn
 		return err;
 	}
 	s->meta = r->file.sections[SN_META].at;
-	g->names = &names;
-	g->names_ctx = r;
 	*ret = s;
 	return NULL;
 }

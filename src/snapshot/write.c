@@ -126,12 +126,12 @@ static struct ph_err *add_addresses(struct writer *w, struct blocks *blocks)
 	sn_begin(w, SN_ADDRESSES);
 	for (uint32_t i = 1; !err && i < g->n; i++) {
 		const struct sn_block *b = blocks->n ? &blocks->items[blocks->n - 1] : NULL;
-		if (!b || i - b->first >= SN_BLOCK || (g->address[i] - b->address) / 8 > UINT32_MAX) {
-			if (!PH_VEC_PUSH(blocks, (struct sn_block){ g->address[i], i, 0 }))
+		if (!b || i - b->first >= SN_BLOCK || (ph_graph_address(g, i) - b->address) / 8 > UINT32_MAX) {
+			if (!PH_VEC_PUSH(blocks, (struct sn_block){ ph_graph_address(g, i), i, 0 }))
 				return ph_err_nomem();
 			b = &blocks->items[blocks->n - 1];
 		}
-		uint32_t delta = (uint32_t)((g->address[i] - b->address) / 8);
+		uint32_t delta = (uint32_t)((ph_graph_address(g, i) - b->address) / 8);
 		err = sn_add(w, &delta, sizeof delta);
 	}
 	return err ? err : sn_end(w);

@@ -62,15 +62,15 @@ START_TEST(a_word_explains_once_and_never_too_much)
 	struct ph_graph *g = make_graph();
 	struct ph_excess *e = compute(g);
 	const char *names[PH_EXCESS_HOLDERS];
-	ck_assert_int_eq(ph_excess_claim(e, g->address[2], ELSEWHERE, false, "sys.modules"), 1);
-	ck_assert_int_eq(ph_excess_claim(e, g->address[2], ELSEWHERE, true, "interpreter state"), 1);
+	ck_assert_int_eq(ph_excess_claim(e, ph_graph_address(g, 2), ELSEWHERE, false, "sys.modules"), 1);
+	ck_assert_int_eq(ph_excess_claim(e, ph_graph_address(g, 2), ELSEWHERE, true, "interpreter state"), 1);
 	ck_assert_uint_eq(ph_excess_left(e, 2), 2);
-	ck_assert_int_eq(ph_excess_claim(e, g->address[2] + 8, ELSEWHERE + 8, false, "no object"), 0);
+	ck_assert_int_eq(ph_excess_claim(e, ph_graph_address(g, 2) + 8, ELSEWHERE + 8, false, "no object"), 0);
 	ck_assert_uint_eq(ph_excess_holders(e, 2, names), 2);
 	ck_assert_str_eq(names[0], "sys.modules");
 	ck_assert_str_eq(names[1], "C");
 	for (int i = 1; i < 9; i++)
-		ph_excess_claim(e, g->address[2], ELSEWHERE + 8 * i, true, "static data of x");
+		ph_excess_claim(e, ph_graph_address(g, 2), ELSEWHERE + 8 * i, true, "static data of x");
 	ck_assert_uint_eq(ph_excess_left(e, 2), 0);
 	ck_assert_uint_eq(ph_excess_holders(e, 2, names), 3);
 	ck_assert_str_eq(names[2], "static data of x");
@@ -84,11 +84,11 @@ START_TEST(words_of_known_objects_explain_nothing)
 {
 	struct ph_graph *g = make_graph();
 	struct ph_excess *e = compute(g);
-	ck_assert_int_eq(ph_excess_claim(e, g->address[3], g->address[2] + 8, true, "no"), 1);
-	ck_assert_int_eq(ph_excess_claim(e, g->address[3], g->address[4] + 8, true, "an edge of it"), 1);
+	ck_assert_int_eq(ph_excess_claim(e, ph_graph_address(g, 3), ph_graph_address(g, 2) + 8, true, "no"), 1);
+	ck_assert_int_eq(ph_excess_claim(e, ph_graph_address(g, 3), ph_graph_address(g, 4) + 8, true, "an edge of it"), 1);
 	ck_assert_uint_eq(ph_excess_left(e, 3), 1);
 	/* an object that is not known in full may hold more than its edges */
-	ck_assert_int_eq(ph_excess_claim(e, g->address[2], g->address[4] + 8, true, "contents"), 1);
+	ck_assert_int_eq(ph_excess_claim(e, ph_graph_address(g, 2), ph_graph_address(g, 4) + 8, true, "contents"), 1);
 	ck_assert_uint_eq(ph_excess_left(e, 2), 2);
 	ph_excess_free(e);
 	ph_graph_free(g);

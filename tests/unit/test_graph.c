@@ -96,9 +96,9 @@ START_TEST(addresses_are_found)
 		ph_graph_builder_node(b, type, 28, 0, 0);
 	struct ph_graph *g = finish(b);
 	for (uint32_t i = 1; i < g->n; i++) {
-		ck_assert_uint_eq(ph_graph_find(g, g->address[i]), i);
-		ck_assert_uint_eq(ph_graph_find(g, g->address[i] + 8), 0);
-		ck_assert(i == 1 || g->address[i] > g->address[i - 1]);
+		ck_assert_uint_eq(ph_graph_find(g, ph_graph_address(g, i)), i);
+		ck_assert_uint_eq(ph_graph_find(g, ph_graph_address(g, i) + 8), 0);
+		ck_assert(i == 1 || ph_graph_address(g, i) > ph_graph_address(g, i - 1));
 	}
 	ck_assert_uint_eq(ph_graph_find(g, 0), 0);
 	ck_assert_uint_eq(ph_graph_find(g, UINT64_MAX), 0);

@@ -107,7 +107,7 @@ static void ask_all(const struct ph_graph *g)
 		for (uint64_t e = 0; e < n; e++)
 			ph_graph_label(g, node, e, &label);
 		ph_graph_describe(g, node, name, sizeof name);
-		ck_assert_uint_eq(ph_graph_find(g, g->address[node]), node);
+		ck_assert_uint_eq(ph_graph_find(g, ph_graph_address(g, node)), node);
 	}
 }
 
@@ -122,7 +122,7 @@ static void compare(const struct ph_graph *a, const struct ph_graph *b)
 	for (uint32_t node = 1; node < a->n; node++) {
 		uint64_t n, m;
 		const uint32_t *x = ph_graph_edges(a, node, &n), *y = ph_graph_edges(b, node, &m);
-		ck_assert_uint_eq(a->address[node], b->address[node]);
+		ck_assert_uint_eq(ph_graph_address(a, node), ph_graph_address(b, node));
 		ck_assert_str_eq(a->types[a->type[node]].name, b->types[b->type[node]].name);
 		ck_assert_uint_eq(ph_graph_shallow(a, node), ph_graph_shallow(b, node));
 		ck_assert_uint_eq(ph_graph_uncounted(a, node), ph_graph_uncounted(b, node));
