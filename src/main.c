@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The process: signals, limits, descriptors, and the only exit(). */
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
 #include "cmd/cmd.h"
+
+/* Lists of millions grow without being copied and are given back when they are freed. Unless
+ * it is set, this limit grows with them. */
+#define MMAP_FROM (1 << 20)
 
 static void on_signal(int number)
 {
@@ -38,6 +43,7 @@ int main(int argc, char **argv)
 {
 	/* our memory holds the target's: it must not end up in a core of ours */
 	setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
+	mallopt(M_MMAP_THRESHOLD, MMAP_FROM);
 	fill_standard_streams();
 	handle_signals();
 	exit(ph_main(argc, argv));

@@ -93,7 +93,7 @@ struct ph_graph {
 	uint32_t *type;              /* [n] index into types */
 	uint16_t *shallow_;          /* [n] bytes; use ph_graph_shallow() */
 	uint16_t *uncounted_;        /* [n] bytes; use ph_graph_uncounted() */
-	uint32_t *refcount;          /* [n] saturated at UINT32_MAX; meaningless when immortal */
+	uint32_t *refcount;          /* [n] saturated at UINT32_MAX; meaningless when immortal; NULL: forgotten */
 	uint8_t *flags;              /* [n] enum ph_node_flag */
 	uint32_t *start_;            /* [n + 1] use ph_graph_edge_start(); NULL: … */
 	uint64_t *wide_start_;       /* … instead of it, where there are more edges than fit */
@@ -141,6 +141,8 @@ struct ph_objects_options;
 struct ph_err *ph_graph_build(const struct ph_runtime *rt, struct ph_objects_options *options,
 			      struct ph_notes *notes, struct ph_graph **ret);
 void ph_graph_free(struct ph_graph *g);
+/* Gives back the memory of the reference counts, for those who have seen enough of them. */
+void ph_graph_forget_counts(struct ph_graph *g);
 
 /* Where the edges of a node begin; node n: where all end. */
 static inline uint64_t ph_graph_edge_start(const struct ph_graph *g, uint32_t node)

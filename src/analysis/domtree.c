@@ -282,34 +282,33 @@ static struct ph_err *look_below_moved(struct tree *t)
 
 /* ---- results -------------------------------------------------------------------------------- */
 
-/* Preorder; for that, idom is the place of the next child. */
+/* Preorder; for that, retained is the place of the next child. */
 static void number_tree(const struct tree *t, struct ph_dominators *ret)
 {
-	uint32_t *next = ret->idom, *below = ret->objects;
+	uint64_t *next = ret->retained;
+	uint32_t *idom = ret->idom, *below = ret->objects;
 	for (uint32_t v = 0; v < t->n; v++)
 		below[v] = 1;
 	for (uint32_t i = t->n - 1; i > 0; i--) {
 		uint32_t node = t->order[i];
 		if (i > AHEAD)
-			__builtin_prefetch(&t->found[t->order[i - AHEAD]]);
-		below[t->found[node].up] += below[node];
+			__builtin_prefetch(&idom[t->order[i - AHEAD]]);
+		below[idom[node]] += below[node];
 	}
 	ret->preorder[0] = 0;
 	next[0] = 1;
 	for (uint32_t i = 1; i < t->n; i++) {
-		uint32_t node = t->order[i], up = t->found[node].up, place = next[up];
+		uint32_t node = t->order[i], up = idom[node], place = (uint32_t)next[up];
 		if (i + AHEAD < t->n) {
 			uint32_t ahead = t->order[i + AHEAD];
-			__builtin_prefetch(&t->found[ahead]);
+			__builtin_prefetch(&idom[ahead]);
 			__builtin_prefetch(&below[ahead]);
 			__builtin_prefetch(&next[ahead], 1);
 		}
 		next[up] += below[node];
-		next[node] = place + 1;
+		next[node] = place + 1ull;
 		ret->preorder[place] = node;
 	}
-	for (uint32_t v = 0; v < t->n; v++)
-		ret->idom[v] = t->found[v].up;
 }
 
 static void sum_retained(const struct tree *t, struct ph_dominators *ret)
@@ -336,7 +335,8 @@ static struct ph_err *find_tree(struct tree *t, struct ph_dominators *ret, bool 
 		return err;
 	if (t->nfound != t->n)
 		return ph_err_new(PH_ERR_USAGE, "dominators: %u of %u objects were reached", t->nfound, t->n);
-	number_tree(t, ret);
+	for (uint32_t v = 0; v < t->n; v++)
+		ret->idom[v] = t->found[v].up;
 	*ret_found = true;
 	return NULL;
 }
@@ -351,11 +351,13 @@ struct ph_err *ph_domtree_compute(const struct ph_graph *g, const struct ph_comp
 	t.state = ph_big_alloc(n);
 	*ret_found = false;
 	struct ph_err *err = t.found && t.order && t.state ? find_tree(&t, ret, ret_found) : ph_err_nomem();
-	ph_big_free(t.found, n * sizeof *t.found);
-	if (!err && *ret_found)
+	ph_big_free(t.found, n * sizeof *t.found); /* before there is anything in the arrays */
+	ph_big_free(t.state, n);
+	if (!err && *ret_found) {
+		number_tree(&t, ret);
 		sum_retained(&t, ret);
+	}
 	ph_big_free(t.order, n * sizeof *t.order);
 	ph_vec_free(&t.moved);
-	ph_big_free(t.state, n);
 	return err;
 }

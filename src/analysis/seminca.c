@@ -16,8 +16,8 @@ struct edge_back {
 	uint32_t from, next; /* next: index + 1 of the next edge to the same node */
 };
 struct semi {
-	uint32_t semi; /* the semidominator, then the size of the subtree */
-	uint32_t back; /* index + 1 of the first edge_back to it, then the place of the next child */
+	uint32_t semi; /* the semidominator */
+	uint32_t back; /* index + 1 of the first edge_back to it */
 };
 struct link {
 	uint32_t up;  /* an ancestor, then (NCA) the jump pointer */
@@ -391,7 +391,42 @@ static struct ph_err *find_dominators(struct dom *d)
 
 /* ---- results --------------------------------------------------------------------------- */
 
-static struct ph_err *sum_retained(struct dom *d, struct ph_dominators *ret)
+/* Preorder of the dominator tree: each dominated set stands together. idom and objects are
+ * by node, and made last: they are in the memory of what is by number. */
+static struct ph_err *number_tree(struct dom *d, struct ph_dominators *ret)
+{
+	struct child { /* the size of the subtree, the place of the next child */
+		uint32_t size, place;
+	} *t = (struct child *)d->per;
+	for (uint32_t w = 0; w < d->n; w++)
+		t[w] = (struct child){ .size = 1 };
+	for (uint32_t w = d->n - 1; w > 0; w--) {
+		if (ph_interrupted_at(w))
+			return ph_err_interrupted();
+		t[d->parent[w]].size += t[w].size;
+	}
+	ret->preorder[0] = 0;
+	t[0].place = 1;
+	for (uint32_t w = 1; w < d->n; w++) {
+		if (ph_interrupted_at(w))
+			return ph_err_interrupted();
+		struct child *up = &t[d->parent[w]];
+		uint32_t place = up->place;
+		up->place += t[w].size;
+		t[w].place = place + 1;
+		ret->preorder[place] = d->vertex[w];
+		ret->idom[d->vertex[w]] = d->vertex[d->parent[w]];
+	}
+	ret->idom[0] = 0;
+	for (uint32_t w = 0; w < d->n; w++) {
+		if (ph_interrupted_at(w))
+			return ph_err_interrupted();
+		ret->objects[d->vertex[w]] = t[w].size;
+	}
+	return NULL;
+}
+
+static struct ph_err *sum_retained(const struct dom *d, struct ph_dominators *ret)
 {
 	ret->retained[0] = 0;
 	for (uint32_t v = 1; v < d->n; v++) {
@@ -400,44 +435,12 @@ static struct ph_err *sum_retained(struct dom *d, struct ph_dominators *ret)
 		ret->retained[v] = ph_graph_bytes(d->g, v);
 	}
 	for (uint32_t w = d->n - 1; w > 0; w--) {
-		uint32_t node = d->vertex[w], idom = d->vertex[d->parent[w]];
+		uint32_t node = d->vertex[w];
 		if (w > 16)
 			__builtin_prefetch(&ret->retained[d->vertex[w - 16]]);
-		ret->idom[node] = idom;
-		ret->retained[idom] += ret->retained[node];
+		ret->retained[ret->idom[node]] += ret->retained[node];
 		if (passes(w))
 			return ph_err_interrupted();
-	}
-	ret->idom[0] = 0;
-	return NULL;
-}
-
-/* Preorder of the dominator tree: each dominated set stands together. */
-static struct ph_err *number_tree(struct dom *d, struct ph_dominators *ret)
-{
-	struct semi *t = d->semi; /* now: size of the subtree, place of the next child */
-	for (uint32_t w = 0; w < d->n; w++)
-		t[w].semi = 1;
-	for (uint32_t w = d->n - 1; w > 0; w--) {
-		if (ph_interrupted_at(w))
-			return ph_err_interrupted();
-		t[d->parent[w]].semi += t[w].semi;
-	}
-	ret->preorder[0] = 0;
-	t[0].back = 1;
-	for (uint32_t w = 1; w < d->n; w++) {
-		if (ph_interrupted_at(w))
-			return ph_err_interrupted();
-		struct semi *up = &t[d->parent[w]];
-		uint32_t place = up->back;
-		up->back += t[w].semi;
-		t[w].back = place + 1;
-		ret->preorder[place] = d->vertex[w];
-	}
-	for (uint32_t w = 0; w < d->n; w++) {
-		if (ph_interrupted_at(w))
-			return ph_err_interrupted();
-		ret->objects[d->vertex[w]] = t[w].semi;
 	}
 	return NULL;
 }
@@ -451,10 +454,12 @@ static struct ph_err *compute(struct dom *d, struct ph_dominators *ret)
 	ph_vec_free(&d->back);
 	if (!err)
 		err = find_dominators(d);
-	if (!err)
-		err = sum_retained(d, ret);
+	ph_big_free(d->semi, d->n * sizeof *d->semi);
+	d->semi = NULL;
 	if (!err)
 		err = number_tree(d, ret);
+	if (!err)
+		err = sum_retained(d, ret);
 	ph_progress_end();
 	return err;
 }

@@ -34,6 +34,12 @@ bool ph_graph_alloc_edges(struct ph_graph *g)
 	return g->edges != NULL;
 }
 
+void ph_graph_forget_counts(struct ph_graph *g)
+{
+	ph_big_free(g->refcount, (uint64_t)g->n * sizeof *g->refcount);
+	g->refcount = NULL;
+}
+
 void ph_graph_free(struct ph_graph *g)
 {
 	if (!g)
