@@ -7,12 +7,11 @@
 static void forget(struct ph_build *b)
 {
 	ph_objects_close(b->os);
-	ph_big_free(b->index.words, b->index.nwords * sizeof *b->index.words);
+	ph_index_deinit(&b->index);
 	ph_vec_free(&b->roots);
 	ph_running_free(&b->running);
 	free(b->chunks);
 	b->os = NULL;
-	b->index = (struct ph_index){ 0 };
 	b->chunks = NULL;
 	memset(b->listed, 0, sizeof b->listed);
 }
@@ -28,22 +27,19 @@ static void build_free(struct ph_graph_priv *priv)
 
 /* ---- ids and types ---------------------------------------------------------------- */
 
-/* Ranks for the index; false when there are too many objects. */
-static bool rank(struct ph_index *ix, uint32_t *ret_n)
-{
-	uint64_t n = 0;
-	for (uint64_t w = 0; w < ix->nwords; w++) {
-		ix->words[w].rank = n;
-		n += (uint64_t)__builtin_popcountll(ix->words[w].bits);
-	}
-	*ret_n = (uint32_t)n + 1;
-	return n < PH_GRAPH_MAX;
-}
-
 ph_addr build_node_address(void *ctx, const struct ph_graph *g, uint32_t node)
 {
 	struct ph_build *b = ctx;
-	return node ? ph_mem_addr(b->os->mem, ph_index_linear(&b->index, node)) : 0;
+	if (!node)
+		return 0;
+	const struct ph_segment *s = &b->os->mem->segs[b->asked];
+	uint64_t linear = ph_index_linear(&b->index, node);
+	if (linear < s->linear || linear - s->linear >= s->end - s->start) {
+		ph_addr addr = ph_mem_addr(b->os->mem, linear);
+		b->asked = PH_RANGE_BEHIND(b->os->mem->segs, b->os->mem->nsegs, addr);
+		return addr;
+	}
+	return s->start + (linear - s->linear);
 }
 
 uint32_t build_find_before(void *ctx, const struct ph_graph *g, ph_addr address)
@@ -203,7 +199,6 @@ static struct ph_err *find(struct ph_build *b, struct ph_objects_options *option
 struct ph_err *ph_graph_build(const struct ph_runtime *rt, struct ph_objects_options *options,
 			      struct ph_notes *notes, struct ph_graph **ret)
 {
-	uint32_t n = 0;
 	struct ph_graph *g = ph_graph_new();
 	struct ph_build *b = calloc(1, sizeof *b);
 	if (!g || !b) {
@@ -223,9 +218,11 @@ struct ph_err *ph_graph_build(const struct ph_runtime *rt, struct ph_objects_opt
 	g->mark_ns = ph_now_ns() - start - (options ? options->replay_ns : 0);
 	g->reread = b->reread.told;
 	start = ph_now_ns();
-	if (!err && !rank(&b->index, &n))
+	if (!err && !ph_index_rank(&b->index))
+		err = ph_err_nomem();
+	if (!err && b->index.n >= PH_GRAPH_MAX)
 		err = ph_err_new(PH_ERR_REFUSED, "%s: more than %u objects", rt->target->what, PH_GRAPH_MAX);
-	if (!err && (!ph_graph_alloc_nodes(g, n, place_edges(b)) || !ph_graph_alloc_edges(g)))
+	if (!err && (!ph_graph_alloc_nodes(g, (uint32_t)b->index.n + 1, place_edges(b)) || !ph_graph_alloc_edges(g)))
 		err = ph_err_nomem();
 	if (!err)
 		err = types_fill(b, g);

@@ -57,6 +57,7 @@ struct ph_build {
 	struct ph_refs labelled;   /* scratch, of the node asked for last */
 	struct PH_VEC(ph_label_id) ids; /* the same */
 	uint32_t labelled_node;
+	size_t asked;              /* segment of the object whose address was asked for last */
 	struct build_texts *texts; /* labels met so far, by number; labels.c */
 };
 

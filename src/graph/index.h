@@ -17,10 +17,18 @@ struct ph_index_word {
 struct ph_index {
 	struct ph_index_word *words;
 	uint64_t nwords;
+	uint64_t n;      /* objects */
+	uint64_t *coarse; /* the word that each INDEX_COARSE-th object is in, the first one's first */
 };
 
 #define INDEX_SPAN 512 /* bytes of heap a word */
+#define INDEX_COARSE 64
 
+/* Zeroed marks; false: memory is out. Freed with ph_index_deinit(). */
+bool ph_index_init(struct ph_index *ix, uint64_t linear_size);
+void ph_index_deinit(struct ph_index *ix);
+/* Numbers what is marked, when all is. False: memory is out. */
+bool ph_index_rank(struct ph_index *ix);
 static inline struct ph_index_word *ph_index_word(const struct ph_index *ix, uint64_t linear)
 {
 	return &ix->words[linear / INDEX_SPAN];

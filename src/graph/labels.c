@@ -169,11 +169,10 @@ static bool read_again(struct ph_build *b, const struct ph_graph *g, uint32_t no
 	struct ph_object o;
 	if (b->labelled_node == node)
 		return true;
-	const struct ph_type *t = ph_object_type(b->os, ph_graph_address(g, node));
 	r->n = b->ids.n = 0;
 	r->labelled = true;
 	b->labelled_node = 0;
-	if (!t || !ph_object_open(b->os, ph_graph_address(g, node), t, &o))
+	if (!ph_object_at(b->os, ph_graph_address(g, node), &o))
 		return false;
 	ph_object_refs(b->os, &o, r);
 	if (r->nomem)
@@ -343,8 +342,7 @@ static bool describe(void *ctx, const struct ph_graph *g, uint32_t node, char *b
 {
 	struct ph_build *b = ctx;
 	struct ph_object o;
-	const struct ph_type *t = ph_object_type(b->os, ph_graph_address(g, node));
-	return t && ph_object_open(b->os, ph_graph_address(g, node), t, &o) && ph_object_describe(b->os, &o, buf, max);
+	return ph_object_at(b->os, ph_graph_address(g, node), &o) && ph_object_describe(b->os, &o, buf, max);
 }
 
 const struct ph_graph_names build_names = { build_node_address, labels, text, describe, label, build_find_before };

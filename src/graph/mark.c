@@ -410,11 +410,10 @@ struct ph_err *build_mark(struct ph_build *b, bool *ret_again)
 {
 	struct mark m = { .b = b, .os = b->os, .types = &b->os->first };
 	struct marker markers[PH_WORKERS_MAX];
-	b->index.nwords = b->os->mem->linear_size / INDEX_SPAN + 1;
-	b->index.words = ph_big_alloc(b->index.nwords * sizeof *b->index.words);
+	bool indexed = ph_index_init(&b->index, b->os->mem->linear_size);
 	b->nchunks = (b->index.nwords + CHUNK_WORDS - 1) / CHUNK_WORDS;
 	b->chunks = calloc(b->nchunks, sizeof *b->chunks);
-	if (!b->index.words || !b->chunks)
+	if (!indexed || !b->chunks)
 		return ph_err_nomem();
 	for (unsigned i = 0; i < b->workers; i++)
 		markers[i] = (struct marker){ .m = &m, .moving = ph_target_moving(b->rt->target) };
