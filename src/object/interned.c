@@ -26,11 +26,14 @@ static bool is_table(const struct ph_objects *os, ph_addr dict)
 	return has_known && used >= FEW;
 }
 
+/* From the end on. */
 static ph_addr search(const struct ph_objects *os, ph_addr start, ph_addr end)
 {
-	for (ph_addr at = (start + 7) & ~7ull, next; at + 8 <= end; at = next) {
-		next = (at | (CHUNK - 1)) + 1;
-		uint64_t n = ((next < end ? next : end) - at) & ~7ull;
+	start = (start + 7) & ~7ull;
+	for (ph_addr at; end >= start + 8; end = at) {
+		at = (end - 1) & ~(CHUNK - 1ull);
+		at = at > start ? at : start;
+		uint64_t n = (end - at) & ~7ull;
 		const uint8_t *p = ph_mem_at(os->mem, at, n);
 		for (uint64_t i = 0; p && i < n; i += 8) {
 			uint64_t word = ph_load_u64(p + i);
@@ -41,12 +44,13 @@ static ph_addr search(const struct ph_objects *os, ph_addr start, ph_addr end)
 	return 0;
 }
 
-/* In .data and .bss of the file that the interpreter is in. */
+/* In .bss and .data of the file that the interpreter is in; .bss is the likelier place, the smaller
+ * one and the last. */
 static ph_addr search_static_data(const struct ph_objects *os)
 {
 	const struct ph_module *m = os->rt->module;
 	ph_addr found = 0;
-	for (size_t i = 0; m && !found && i < os->mem->nsegs; i++) {
+	for (size_t i = os->mem->nsegs; m && !found && i-- > 0;) {
 		const struct ph_segment *s = &os->mem->segs[i];
 		if (s->writable && s->end > m->start && s->start < m->end)
 			found = search(os, s->start > m->start ? s->start : m->start, s->end < m->end ? s->end : m->end);
