@@ -19,14 +19,6 @@ struct semi {
 	uint32_t semi; /* the semidominator */
 	uint32_t back; /* index + 1 of the first edge_back to it */
 };
-struct link {
-	uint32_t up;  /* an ancestor, then (NCA) the jump pointer */
-	uint32_t min; /* least semi between, then (NCA) the depth */
-};
-union per_number {
-	uint64_t cursor; /* during the search: the address of its next edge, 0 = no more */
-	struct link link;
-};
 
 #define LOOK 0x10000u      /* nodes from one look at ph_interrupted to the next, */
 #define RUN_EDGES 0x40000u /* and edges of one node */
@@ -41,16 +33,19 @@ struct dom {
 	const struct ph_graph *g;
 	const struct ph_components *contract; /* NULL: none */
 	uint32_t n, visited;
-	uint32_t *pre;             /* [n] by node; d->idom in the end */
+	uint32_t *pre;             /* [n] by node; d->idom in the end, and meanwhile … */
+	uint32_t *up;              /* [n] … an ancestor, then (NCA) the jump pointer */
 	uint32_t *vertex;          /* [n] node of a number */
 	uint32_t *parent;          /* [n] tree parent, then immediate dominator; d->objects in the end */
 	struct semi *semi;         /* [n] */
-	union per_number *per;     /* [n]; d->retained in the end */
+	uint32_t *min;             /* [n] least semi up to there, then (NCA) the depth; during the
+				    * search its next edge: index + 1, 0 = no more */
 	struct PH_VEC(struct edge_back) back;
 	struct seen {
 		uint32_t from, to;
 	} seen[SEEN_RING];         /* edges to nodes seen before, the latest ones */
 	uint32_t nseen;
+	bool many;                 /* an edge was too far on to be stored */
 	uint32_t look;             /* at ph_interrupted, when so many are visited */
 	uint32_t *extra;           /* what node 0 holds besides its seeds */
 	uint32_t nextra;
@@ -89,23 +84,32 @@ static inline bool has_added(const struct dom *d, uint32_t node)
 	return node == 0 || d->contract;
 }
 
-/* Stores where number cur goes on after `run`; never the end of a run. */
+/* Stores where number cur goes on after `run`; never the end of a run. Added edges count on
+ * from its own. */
 static inline void save_run(struct dom *d, uint32_t cur, struct run run)
 {
 	uint32_t node = d->vertex[cur];
 	if (run.at == run.end && !run.added && has_added(d, node))
 		run = added_run(d, node);
-	d->per[cur].cursor = run.at == run.end ? 0 : (uintptr_t)run.at;
+	uint64_t left = (uint64_t)(run.end - run.at), next = 0;
+	if (left) {
+		struct run own = own_run(d, node), all = run.added ? added_run(d, node) : own;
+		next = (uint64_t)(run.added ? own.end - own.at : 0) + (uint64_t)(all.end - all.at) - left + 1;
+	}
+	d->many |= next > UINT32_MAX;
+	d->min[cur] = (uint32_t)next;
 }
 
 static inline struct run saved_run(const struct dom *d, uint32_t cur)
 {
-	const uint32_t *at = (const uint32_t *)(uintptr_t)d->per[cur].cursor;
 	uint32_t node = d->vertex[cur];
-	struct run run = has_added(d, node) ? added_run(d, node) : (struct run){ 0 };
-	if (!run.at || at < run.at || at >= run.end)
-		run = own_run(d, node);
-	run.at = at;
+	struct run run = own_run(d, node);
+	uint64_t n = (uint64_t)(run.end - run.at), at = d->min[cur] - 1;
+	if (at >= n) {
+		run = added_run(d, node);
+		at -= n;
+	}
+	run.at += at;
 	return run;
 }
 
@@ -203,7 +207,7 @@ static struct ph_err *search(struct dom *d, struct run run)
 {
 	struct ph_err *err = NULL;
 	uint32_t cur = 0;
-	d->per[0].cursor = 0;
+	d->min[0] = 0;
 	for (;;) {
 		uint32_t next = walk_run(d, cur, &run);
 		if (next == UINT32_MAX)
@@ -222,9 +226,11 @@ static struct ph_err *search(struct dom *d, struct run run)
 			continue;
 		}
 		save_run(d, cur, run);
-		while (!d->per[cur].cursor && cur)
+		while (!d->min[cur] && cur)
 			cur = d->parent[cur];
-		if (!d->per[cur].cursor)
+		if (d->many)
+			return ph_err_new(PH_ERR_REFUSED, "an object has more than %u references", UINT32_MAX - 1);
+		if (!d->min[cur])
 			return flush_seen(d) ? NULL : ph_err_nomem();
 		run = saved_run(d, cur);
 	}
@@ -285,27 +291,28 @@ static struct ph_err *search_all(struct dom *d)
 
 /* Least semi of the numbers above `to` on the tree path down to `from`, which all
  * are done. Shortens the path; on the way up it is turned around in place. */
-static uint32_t least_semi(union per_number *per, uint32_t from, uint32_t to)
+static uint32_t least_semi(const struct dom *d, uint32_t from, uint32_t to)
 {
-	if (per[from].link.up <= to)
-		return per[from].link.min;
+	uint32_t *const up = d->up, *const min = d->min;
+	if (up[from] <= to)
+		return min[from];
 	uint32_t x = from, below = UINT32_MAX;
-	while (per[x].link.up > to) {
-		uint32_t up = per[x].link.up;
-		per[x].link.up = below;
+	while (up[x] > to) {
+		uint32_t above = up[x];
+		up[x] = below;
 		below = x;
-		x = up;
+		x = above;
 	}
-	uint32_t top = per[x].link.up, min = per[x].link.min;
+	uint32_t top = up[x], least = min[x];
 	while (below != UINT32_MAX) {
 		x = below;
-		below = per[x].link.up;
-		per[x].link.up = top;
-		if (per[x].link.min < min)
-			min = per[x].link.min;
-		per[x].link.min = min;
+		below = up[x];
+		up[x] = top;
+		if (min[x] < least)
+			least = min[x];
+		min[x] = least;
 	}
-	return min;
+	return least;
 }
 
 /* A pass has come to number w; true: no further, Ctrl-C was pressed. */
@@ -322,12 +329,13 @@ static struct ph_err *find_semidominators(struct dom *d)
 	for (uint32_t w = d->n - 1; w > 0; w--) {
 		uint32_t semi = d->semi[w].semi;
 		for (uint32_t i = d->semi[w].back; i && semi; i = d->back.items[i - 1].next) {
-			uint32_t other = least_semi(d->per, d->back.items[i - 1].from, w);
+			uint32_t other = least_semi(d, d->back.items[i - 1].from, w);
 			if (other < semi)
 				semi = other;
 		}
 		d->semi[w].semi = semi;
-		d->per[w].link = (struct link){ d->parent[w], semi };
+		d->up[w] = d->parent[w];
+		d->min[w] = semi;
 		if (passes(w))
 			return ph_err_interrupted();
 	}
@@ -340,18 +348,17 @@ static struct ph_err *find_semidominators(struct dom *d)
  * a given number is found in O(log n) steps. */
 static void add_jump(struct dom *d, uint32_t w)
 {
-	union per_number *per = d->per;
-	uint32_t p = d->parent[w];
-	uint32_t j = per[p].link.up;
-	bool even = per[p].link.min - per[j].link.min == per[j].link.min - per[per[j].link.up].link.min;
-	per[w].link.up = even ? per[j].link.up : p;
-	per[w].link.min = per[p].link.min + 1;
+	uint32_t *const jump = d->up, *const depth = d->min;
+	uint32_t p = d->parent[w], j = jump[p];
+	bool even = depth[p] - depth[j] == depth[j] - depth[jump[j]];
+	jump[w] = even ? jump[j] : p;
+	depth[w] = depth[p] + 1;
 }
 
 static uint32_t climb_fast(const struct dom *d, uint32_t x, uint32_t semi)
 {
 	while (x > semi)
-		x = d->per[x].link.up > semi ? d->per[x].link.up : d->parent[x];
+		x = d->up[x] > semi ? d->up[x] : d->parent[x];
 	return x;
 }
 
@@ -374,7 +381,7 @@ static struct ph_err *find_dominators(struct dom *d)
 	}
 	if (w >= d->n)
 		return NULL;
-	d->per[0].link = (struct link){ 0, 0 };
+	d->up[0] = d->min[0] = 0;
 	for (uint32_t v = 1; v < w; v++) {
 		if (ph_interrupted_at(v))
 			return ph_err_interrupted();
@@ -397,7 +404,8 @@ static struct ph_err *number_tree(struct dom *d, struct ph_dominators *ret)
 {
 	struct child { /* the size of the subtree, the place of the next child */
 		uint32_t size, place;
-	} *t = (struct child *)d->per;
+	} *t = (struct child *)ret->retained;
+	_Static_assert(sizeof *t == sizeof *ret->retained, "they share memory");
 	for (uint32_t w = 0; w < d->n; w++)
 		t[w] = (struct child){ .size = 1 };
 	for (uint32_t w = d->n - 1; w > 0; w--) {
@@ -445,6 +453,16 @@ static struct ph_err *sum_retained(const struct dom *d, struct ph_dominators *re
 	return NULL;
 }
 
+/* What the results are not made of. */
+static void free_search(struct dom *d)
+{
+	ph_big_free(d->semi, d->n * sizeof *d->semi);
+	ph_big_free(d->min, d->n * sizeof *d->min);
+	ph_vec_free(&d->back);
+	d->semi = NULL;
+	d->min = NULL;
+}
+
 static struct ph_err *compute(struct dom *d, struct ph_dominators *ret)
 {
 	ph_progress_begin(PH_PROGRESS_NONE, PARTS * (uint64_t)d->n);
@@ -454,8 +472,7 @@ static struct ph_err *compute(struct dom *d, struct ph_dominators *ret)
 	ph_vec_free(&d->back);
 	if (!err)
 		err = find_dominators(d);
-	ph_big_free(d->semi, d->n * sizeof *d->semi);
-	d->semi = NULL;
+	free_search(d);
 	if (!err)
 		err = number_tree(d, ret);
 	if (!err)
@@ -467,16 +484,15 @@ static struct ph_err *compute(struct dom *d, struct ph_dominators *ret)
 struct ph_err *ph_seminca_compute(const struct ph_graph *g, const struct ph_components *c,
 				  struct ph_dominators *ret)
 {
-	_Static_assert(sizeof(union per_number) == sizeof *ret->retained, "they share memory");
-	struct dom d = { .g = g, .contract = c, .n = g->n, .pre = ret->idom, .parent = ret->objects,
-			 .per = (union per_number *)ret->retained };
+	struct dom d = { .g = g, .contract = c, .n = g->n, .pre = ret->idom, .up = ret->idom,
+			 .parent = ret->objects };
 	memset(d.pre, 0, d.n * sizeof *d.pre);
 	d.vertex = ph_big_alloc(d.n * sizeof *d.vertex);
 	d.semi = ph_big_alloc(d.n * sizeof *d.semi);
-	struct ph_err *err = d.vertex && d.semi ? compute(&d, ret) : ph_err_nomem();
+	d.min = ph_big_alloc(d.n * sizeof *d.min);
+	struct ph_err *err = d.vertex && d.semi && d.min ? compute(&d, ret) : ph_err_nomem();
 	ph_big_free(d.vertex, d.n * sizeof *d.vertex);
-	ph_big_free(d.semi, d.n * sizeof *d.semi);
-	ph_vec_free(&d.back);
+	free_search(&d);
 	free(d.extra);
 	return err;
 }
