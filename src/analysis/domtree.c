@@ -204,7 +204,7 @@ static struct ph_err *search_garbage(struct tree *t)
 	uint32_t *marks = ph_big_alloc(t->n * sizeof *marks), *held, nheld;
 	if (!marks)
 		return ph_err_nomem();
-	for (uint32_t v = 0; v < t->n; v++)
+	for (uint32_t v = 0; v < t->n && !ph_interrupted_at(v); v++)
 		marks[v] = t->state[v] ? PH_MARK_OUT : PH_MARK_IN;
 	struct ph_err *err = ph_garbage_sources(t->g, marks, &held, &nheld);
 	if (err)
@@ -287,9 +287,9 @@ static void number_tree(const struct tree *t, struct ph_dominators *ret)
 {
 	uint64_t *next = ret->retained;
 	uint32_t *idom = ret->idom, *below = ret->objects;
-	for (uint32_t v = 0; v < t->n; v++)
+	for (uint32_t v = 0; v < t->n && !ph_interrupted_at(v); v++)
 		below[v] = 1;
-	for (uint32_t i = t->n - 1; i > 0; i--) {
+	for (uint32_t i = t->n - 1; i > 0 && !ph_interrupted_at(i); i--) {
 		uint32_t node = t->order[i];
 		if (i > AHEAD)
 			__builtin_prefetch(&idom[t->order[i - AHEAD]]);
@@ -297,7 +297,7 @@ static void number_tree(const struct tree *t, struct ph_dominators *ret)
 	}
 	ret->preorder[0] = 0;
 	next[0] = 1;
-	for (uint32_t i = 1; i < t->n; i++) {
+	for (uint32_t i = 1; i < t->n && !ph_interrupted_at(i); i++) {
 		uint32_t node = t->order[i], up = idom[node], place = (uint32_t)next[up];
 		if (i + AHEAD < t->n) {
 			uint32_t ahead = t->order[i + AHEAD];
@@ -314,9 +314,9 @@ static void number_tree(const struct tree *t, struct ph_dominators *ret)
 static void sum_retained(const struct tree *t, struct ph_dominators *ret)
 {
 	ret->retained[0] = 0;
-	for (uint32_t v = 1; v < t->n; v++)
+	for (uint32_t v = 1; v < t->n && !ph_interrupted_at(v); v++)
 		ret->retained[v] = ph_graph_bytes(t->g, v);
-	for (uint32_t i = t->n - 1; i > 0; i--) {
+	for (uint32_t i = t->n - 1; i > 0 && !ph_interrupted_at(i); i--) {
 		uint32_t node = t->order[i];
 		if (i > AHEAD) {
 			__builtin_prefetch(&ret->idom[t->order[i - AHEAD]]);
@@ -335,7 +335,7 @@ static struct ph_err *find_tree(struct tree *t, struct ph_dominators *ret, bool 
 		return err;
 	if (t->nfound != t->n)
 		return ph_err_new(PH_ERR_USAGE, "dominators: %u of %u objects were reached", t->nfound, t->n);
-	for (uint32_t v = 0; v < t->n; v++)
+	for (uint32_t v = 0; v < t->n && !ph_interrupted_at(v); v++)
 		ret->idom[v] = t->found[v].up;
 	*ret_found = true;
 	return NULL;
@@ -356,6 +356,7 @@ struct ph_err *ph_domtree_compute(const struct ph_graph *g, const struct ph_comp
 	if (!err && *ret_found) {
 		number_tree(&t, ret);
 		sum_retained(&t, ret);
+		err = ph_interrupted ? ph_err_interrupted() : NULL;
 	}
 	ph_big_free(t.order, n * sizeof *t.order);
 	ph_vec_free(&t.moved);

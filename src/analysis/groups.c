@@ -13,7 +13,7 @@ static uint8_t *find_instances(const struct ph_graph *g, const char *type, uint6
 	}
 	for (uint32_t t = 0; t < g->ntypes; t++)
 		is_type[t] = !strcmp(g->types[t].name, type);
-	for (uint32_t node = 1; node < g->n; node++) {
+	for (uint32_t node = 1; node < g->n && !ph_interrupted_at(node); node++) {
 		wanted[node] = is_type[g->type[node]];
 		*ret_count += wanted[node];
 	}

@@ -39,7 +39,7 @@ static uint32_t heaviest_child(const struct ph_dominators *d, uint32_t place, ui
 {
 	uint32_t node = d->preorder[place], end = place + d->objects[node], best = 0;
 	uint64_t left = d->retained[node]; /* by the children to come, at most */
-	for (uint32_t at = place + 1; at < end && left >= least;) {
+	for (uint32_t at = place + 1, i = 0; at < end && left >= least && !ph_interrupted_at(i); i++) {
 		uint32_t child = child_at(d, at);
 		if (d->retained[child] >= least) {
 			best = child;
@@ -84,7 +84,7 @@ static void children_of(struct heaviest *h, uint32_t place, unsigned alone)
 {
 	const struct ph_dominators *d = h->d;
 	uint32_t end = place + d->objects[d->preorder[place]];
-	for (uint32_t at = place + 1; at < end;) {
+	for (uint32_t at = place + 1, i = 0; at < end && !ph_interrupted_at(i); i++) {
 		uint32_t child = child_at(d, at);
 		if (d->retained[child] < h->least)
 			add_other(h, d->objects[child], d->retained[child]);

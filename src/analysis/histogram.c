@@ -98,7 +98,7 @@ static int by_bytes(const void *pa, const void *pb, void *ctx)
 static void count_objects(const struct ph_graph *g, const uint32_t *canonical,
 			  struct ph_histogram_row *rows)
 {
-	for (uint32_t v = 1; v < g->n; v++) {
+	for (uint32_t v = 1; v < g->n && !ph_interrupted_at(v); v++) {
 		struct ph_histogram_row *row = &rows[canonical[g->type[v]]];
 		row->count++;
 		row->shallow_bytes += ph_graph_shallow(g, v);

@@ -28,7 +28,7 @@ static void mark_namespace(const struct ph_graph *g, uint8_t *marks, uint32_t no
 uint8_t *ph_path_marks(const struct ph_graph *g)
 {
 	uint8_t *marks = calloc(g->n, 1);
-	for (uint32_t node = 1; marks && node < g->n; node++) {
+	for (uint32_t node = 1; marks && node < g->n && !ph_interrupted_at(node); node++) {
 		uint8_t form = g->types[g->type[node]].form;
 		if (form == PH_FORM_MODULE)
 			mark_namespace(g, marks, node, MARK_MODULE_DICT);

@@ -37,7 +37,7 @@ static void mark_held(const struct ph_graph *g, uint8_t *part, uint32_t node)
 
 static void mark_held_of(const struct ph_graph *g, uint8_t *part, bool namespaces)
 {
-	for (uint32_t v = 1; v < g->n; v++) {
+	for (uint32_t v = 1; v < g->n && !ph_interrupted_at(v); v++) {
 		const struct ph_graph_type *type = &g->types[g->type[v]];
 		if (part[v] & INFRASTRUCTURE && type->cls == PH_TYPE_INFRASTRUCTURE &&
 		    namespaces == (type->form == PH_FORM_MODULE || type->form == PH_FORM_TYPE))
@@ -52,7 +52,7 @@ static bool mark_parts(const struct ph_graph *g, uint8_t *part)
 		return false;
 	for (uint32_t t = 0; t < g->ntypes; t++)
 		infrastructure[t] = g->types[t].cls == PH_TYPE_INFRASTRUCTURE ? INFRASTRUCTURE : 0;
-	for (uint32_t v = 1; v < g->n; v++)
+	for (uint32_t v = 1; v < g->n && !ph_interrupted_at(v); v++)
 		part[v] = g->flags[v] & PH_NODE_GARBAGE ? 0 : infrastructure[g->type[v]];
 	mark_held_of(g, part, true); /* first: functions hold the same dicts, nobody asks then how */
 	mark_held_of(g, part, false);
@@ -66,7 +66,7 @@ static struct ph_err *find_main(const struct ph_graph *g, const uint8_t *part, s
 	q.marks = ph_big_alloc(g->n * sizeof *q.marks);
 	if (!q.marks)
 		return ph_err_nomem();
-	for (uint32_t v = 0; v < g->n; v++)
+	for (uint32_t v = 0; v < g->n && !ph_interrupted_at(v); v++)
 		q.marks[v] = part[v] & INFRASTRUCTURE ? PH_MARK_OUT : PH_MARK_IN;
 	return ph_components_find(g, &q, ret);
 }

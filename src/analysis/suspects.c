@@ -16,7 +16,7 @@ static bool find_mostly(const struct ph_graph *g, const struct ph_dominators *d,
 	struct sum *sums ph_cleanup_free = calloc(ntypes * PH_SUSPECTS, sizeof *sums);
 	if (!canonical || !sums)
 		return false;
-	for (uint32_t node = 1; node < d->n; node++)
+	for (uint32_t node = 1; node < d->n && !ph_interrupted_at(node); node++)
 		for (uint32_t i = 0; i < s->n; i++) {
 			if (!s->rows[i].node || d->idom[node] != s->rows[i].node)
 				continue;

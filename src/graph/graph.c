@@ -174,7 +174,7 @@ void ph_graph_sum(struct ph_graph *g)
 	const uint8_t exact = PH_NODE_SIZE_EXACT | PH_NODE_REFS_EXACT;
 	g->tracked = g->shallow_bytes = g->uncounted_bytes = g->exact_objects = 0;
 	memset(g->generations, 0, sizeof g->generations);
-	for (uint32_t i = 1; i < g->n; i++) {
+	for (uint32_t i = 1; i < g->n && !ph_interrupted_at(i); i++) {
 		g->shallow_bytes += ph_graph_shallow(g, i);
 		g->uncounted_bytes += ph_graph_uncounted(g, i);
 		g->exact_objects += (g->flags[i] & exact) == exact;
@@ -290,14 +290,14 @@ static bool subtract_unseen(struct ph_graph *g)
 struct ph_err *ph_graph_find_garbage(struct ph_graph *g)
 {
 	struct node_stack todo = { 0 };
-	for (uint32_t i = 1; i < g->n; i++)
+	for (uint32_t i = 1; i < g->n && !ph_interrupted_at(i); i++)
 		g->flags[i] |= PH_NODE_GARBAGE;
 	bool ok = mark_reachable(g, &todo);
 	ph_vec_free(&todo);
 	if (!ok)
 		return ph_err_stopped();
 	g->garbage_objects = g->garbage_tracked = g->garbage_bytes = 0;
-	for (uint32_t i = 1; i < g->n; i++) {
+	for (uint32_t i = 1; i < g->n && !ph_interrupted_at(i); i++) {
 		if (!(g->flags[i] & PH_NODE_GARBAGE))
 			continue;
 		g->garbage_objects++;

@@ -118,7 +118,7 @@ static bool holds_cells(const struct ph_graph *g, uint32_t tuple)
 static bool closures_fill(struct build_texts *t, const struct ph_graph *g)
 {
 	t->has_closures = true;
-	for (uint32_t node = 1; node < g->n; node++) {
+	for (uint32_t node = 1; node < g->n && !ph_interrupted_at(node); node++) {
 		uint64_t n = 0;
 		const uint32_t *edges = g->types[g->type[node]].form == PH_FORM_FUNCTION
 						? ph_graph_edges(g, node, &n) : NULL;
@@ -306,7 +306,7 @@ static void names_fill(struct ph_build *b, const struct ph_graph *g, bool texts)
 {
 	if (!b->texts->in_code && !(b->texts->in_code = calloc(g->n, 1)))
 		return;
-	for (uint32_t node = 1; node < g->n; node++)
+	for (uint32_t node = 1; node < g->n && !ph_interrupted_at(node); node++)
 		if (g->types[g->type[node]].cls == PH_TYPE_INFRASTRUCTURE &&
 		    !strcmp(g->types[g->type[node]].name, "code") && !names_below(b, g, node, texts, 0))
 			return; /* out of memory: fewer names are known, and more is hidden */
