@@ -192,7 +192,7 @@ static struct ph_err *search_all(struct search *s)
 	const struct ph_graph *g = s->g;
 	uint32_t n = count_candidates(s);
 	s->marks[0] = PH_MARK_OUT;
-	for (uint32_t i = 0; !s->q->singles && i < n; i++) {
+	for (uint32_t i = 0; !s->q->singles && i < n && !ph_interrupted_at(i); i++) {
 		uint32_t v = candidate(s->q, i);
 		if (!ph_graph_has_edges(g, v))
 			s->marks[v] = PH_MARK_OUT;

@@ -194,7 +194,7 @@ static bool find_edges(struct ph_local *l, const struct ph_cut *cut, uint64_t *a
 		memset(l->wide_cuts.items, 0, nedges * sizeof *l->wide_cuts.items);
 	else
 		return false;
-	for (uint32_t v = 0; *alive && v < l->n; v++) {
+	for (uint32_t v = 0; *alive && v < l->n && !ph_interrupted_at(v); v++) {
 		if (ph_local_folds(l, v))
 			continue;
 		uint32_t holder = ph_local_instance(l, v);
@@ -222,12 +222,12 @@ static bool is_acyclic(struct ph_local *l, bool narrow, uint32_t k)
 	uint32_t *refs = l->work, *queue = refs + l->n;
 	uint32_t head = 0, tail = 0;
 	memset(refs, 0, l->n * sizeof *refs);
-	for (uint32_t e = 0; e < l->start[l->n]; e++)
+	for (uint32_t e = 0; e < l->start[l->n] && !ph_interrupted_at(e); e++)
 		refs[l->to[e]] += !is_cut(l, narrow, e, k);
-	for (uint32_t v = 0; v < l->n; v++)
+	for (uint32_t v = 0; v < l->n && !ph_interrupted_at(v); v++)
 		if (!refs[v])
 			queue[tail++] = v;
-	while (head < tail) {
+	while (head < tail && !ph_interrupted_at(head)) {
 		uint32_t v = queue[head++];
 		for (uint32_t e = l->start[v]; e < l->start[v + 1]; e++)
 			if (!is_cut(l, narrow, e, k) && --refs[l->to[e]] == 0)

@@ -172,7 +172,7 @@ static bool add_component(struct grouping *gr, struct ph_local *l, struct ph_sha
 	struct draft *d = gr->drafts.items[gr->group_of[i]];
 	d->group.count++;
 	d->group.objects += l->n;
-	for (uint32_t v = 0; v < l->n; v++)
+	for (uint32_t v = 0; v < l->n && !ph_interrupted_at(v); v++)
 		d->group.shallow_bytes += ph_graph_shallow(gr->g, l->nodes[v]);
 	return ph_cut_filter(&d->cut, l);
 }
@@ -181,10 +181,10 @@ static struct ph_err *group_components(struct grouping *gr, const struct ph_comp
 {
 	struct ph_local l;
 	struct ph_shape s = { 0 };
-	struct ph_err *err = ph_local_init(&l, c, &gr->holders) ? NULL : ph_err_nomem();
+	struct ph_err *err = ph_local_init(&l, c, &gr->holders) ? NULL : ph_err_stopped();
 	for (uint32_t i = 0; !err && i < c->n; i++)
 		if (!add_component(gr, &l, &s, i, infra))
-			err = ph_interrupted ? ph_err_interrupted() : ph_err_nomem();
+			err = ph_err_stopped();
 	ph_shape_deinit(&s);
 	ph_local_deinit(&l);
 	return err;
@@ -202,7 +202,7 @@ static struct ph_err *sum_retained(struct grouping *gr, struct ph_components *c)
 		return err;
 	for (uint32_t i = 0; i < c->n; i++) {
 		c->of[c->members[c->start[i]]] = gr->group_of[i];
-		for (uint32_t m = c->start[i] + 1; m < c->start[i + 1]; m++)
+		for (uint32_t m = c->start[i] + 1; m < c->start[i + 1] && !ph_interrupted_at(m); m++)
 			c->of[c->members[m]] = PH_NO_COMPONENT;
 	}
 	struct ph_class_sum s = { c->of, NULL, (uint32_t)gr->drafts.n, sum };

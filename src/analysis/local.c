@@ -32,19 +32,19 @@ bool ph_local_init(struct ph_local *l, const struct ph_components *c, struct ph_
 	*l = (struct ph_local){ .g = h->g, .c = c, .h = h };
 	for (uint32_t i = 0; i < c->n; i++) {
 		uint64_t sum = 0;
-		for (uint32_t m = c->start[i]; m < c->start[i + 1]; m++)
+		for (uint32_t m = c->start[i]; m < c->start[i + 1] && !ph_interrupted_at(m); m++)
 			sum += ph_graph_edge_start(h->g, c->members[m] + 1) - ph_graph_edge_start(h->g, c->members[m]);
 		if (sum > l->max_edges)
 			l->max_edges = sum;
 		if (c->start[i + 1] - c->start[i] > l->max_members)
 			l->max_members = c->start[i + 1] - c->start[i];
 	}
-	if (!allocate(l))
+	if (ph_interrupted || !allocate(l))
 		return false;
 	for (uint32_t t = 0; t < l->g->ntypes; t++)
 		l->type_traits[t] = traits_of(h, t);
 	for (uint32_t i = 0; i < c->n; i++)
-		for (uint32_t m = c->start[i]; m < c->start[i + 1]; m++)
+		for (uint32_t m = c->start[i]; m < c->start[i + 1] && !ph_interrupted_at(m); m++)
 			l->index[c->members[m]] = m - c->start[i];
 	return true;
 }
@@ -90,7 +90,7 @@ bool ph_local_load(struct ph_local *l, uint32_t component)
 		for (uint64_t e = 0; e < n; e++)
 			if (is_internal(l, edges[e]))
 				l->to[at++] = l->index[edges[e] & PH_EDGE_ID];
-		if (at > UINT32_MAX)
+		if (at > UINT32_MAX || ph_interrupted_at(v))
 			return false;
 	}
 	l->start[l->n] = (uint32_t)at;

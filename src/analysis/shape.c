@@ -27,7 +27,7 @@ static uint32_t search_back(struct ph_local *l, uint32_t start)
 	uint32_t head = 0, tail = 0;
 	memset(found, 0xff, l->n * sizeof *found);
 	queue[tail++] = start;
-	while (head < tail) {
+	while (head < tail && !ph_interrupted_at(head)) {
 		if (head + 16 < tail)
 			__builtin_prefetch(&l->start[queue[head + 16]]);
 		if (head + 8 < tail)
