@@ -58,6 +58,8 @@ const char *ph_report_interpreter(const json_t *doc, char buf[24])
 	return buf;
 }
 
+#define SHOWN 20 /* interpreters in text; -n 0: all */
+
 /* ---- in text -------------------------------------------------------------------------------- */
 
 void ph_text_interp(struct ph_render *r, const json_t *row, const char *before)
@@ -86,9 +88,9 @@ void ph_text_asked_interp(struct ph_render *r)
 void ph_text_interps(struct ph_render *r)
 {
 	const json_t *rows = json_object_get(r->doc, "interpreters");
-	size_t n = json_array_size(rows), shown = r->limit && n > r->limit ? (size_t)r->limit : n;
+	size_t n = json_array_size(rows), shown = r->limit && n > SHOWN + 1 ? SHOWN : n;
 	struct ph_table t = { .ncolumns = 5, .right = 0xf };
-	if (!n)
+	if (!n || json_object_get(r->doc, "interpreter"))
 		return;
 	ph_table_add(&t, "BYTES");
 	ph_table_add(&t, "OBJECTS");
@@ -110,6 +112,6 @@ void ph_text_interps(struct ph_render *r)
 	}
 	ph_out_puts(r->out, "\n");
 	ph_table_print(&t, r);
-	if (shown + 1 < n)
-		ph_out_printf(r->out, "and %zu more interpreters (%s)\n", n - shown - 1, r->more);
+	if (shown < n)
+		ph_out_printf(r->out, "and %zu more interpreters (-n 0 lists all)\n", n - shown - 1);
 }
