@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The oracle, several interpreters in one process, and shipped layouts against debug information, on every interpreter: the
-system's, Debian's of other suites as release and pydebug builds, and pyenv's where there are any. A required one that is missing fails.
+"""The oracle, programs with several interpreters, and shipped layouts against debug information, on
+every CPython: the system's, Debian's of other suites as release and pydebug builds, and pyenv's where
+there are any. A required one that is missing fails.
 
     matrix.py [--small] [FOLDER]    FOLDER: where unpack.sh puts Debian's
 

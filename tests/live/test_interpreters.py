@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 
-from support import ROOT, Results, Sample, interpreters, pyheap, report, types_of, version_of
+from support import ROOT, Results, Sample, pyheap, report, some_interpreters, types_of, version_of
 
 results = Results()
 PROGRAM = os.path.join(ROOT, "tests/live/interpreters.py")
@@ -126,9 +126,9 @@ QUESTIONS = (["top"], ["top", "--interpreter", "ID"], ["top", "--by", "path", "-
              ["objects", "--refs", "--interpreter", "ID"], ["objects", "--roots", "--interpreter", "shared"])
 
 
-def ask(question, target, number):
+def ask(question, target, number, where):
     words = [str(number) if w == "ID" else str(target) if w == "TARGET" else w for w in question]
-    r = pyheap(*words, *([] if "TARGET" in question else [target]), "--json")
+    r = pyheap(*words, *([] if "TARGET" in question else [target]), *where, "--json")
     if r.returncode:
         return r.stderr
     doc = json.loads(r.stdout)
@@ -137,52 +137,58 @@ def ask(question, target, number):
     return doc
 
 
-def check_sources(name, sample):
-    """A snapshot and a core say the same."""
+def check_sources(name, where, sample):
+    """A snapshot says the same."""
     saved = os.path.join(sample.dir.name, "saved")
     os.kill(sample.pid, signal.SIGSTOP)
-    r = pyheap("snapshot", "-q", "-o", saved, sample.pid)
+    r = pyheap("snapshot", "-q", *where, "-o", saved, sample.pid)
     check(f"{name}: snapshot", r.returncode == 0, r.stderr)
-    core = sample.gcore()
     for question in QUESTIONS:
-        live = ask(question, sample.pid, sample.ids[2])
+        live = ask(question, sample.pid, sample.ids[2], where)
         check(f"{name}: {question}", isinstance(live, dict), live)
-        check(f"{name}: {question} of the snapshot", ask(question, saved, sample.ids[2]) == live)
-        check(f"{name}: {question} of the core", ask(question, core, sample.ids[2]) == live)
+        check(f"{name}: {question} of the snapshot", ask(question, saved, sample.ids[2], ()) == live)
     os.kill(sample.pid, signal.SIGCONT)
     return saved
 
 
-def check_diff(name, sample, saved):
+def check_core(name, where, sample):
+    os.kill(sample.pid, signal.SIGSTOP)
+    live = [ask(question, sample.pid, sample.ids[2], where) for question in QUESTIONS]
+    core = sample.kernel_core()
+    for question, answer in zip(QUESTIONS, live):
+        check(f"{name}: {question} of a core", ask(question, core, sample.ids[2], where) == answer)
+
+
+def check_diff(name, where, sample, saved):
     """One interpreter grows, and another does not."""
     seventh, eighth = sample.ids[6], sample.ids[7]
     sample.ask("grow 7")
     for number, more in ((seventh, 1000), (eighth, 0)):
-        doc = report(results, "diff", "--interpreter", number, saved, sample.pid)
+        doc = report(results, "diff", *where, "--interpreter", number, saved, sample.pid)
         grown = types_of(doc).get("__main__.Marked7", {"delta": {"count": 0}})["delta"]["count"] if doc else None
         check(f"{name}: diff of {number}", grown == more, grown)
     old = os.path.join(sample.dir.name, "old.json")
     pyheap("top", "--json", "--interpreter", seventh, "-o", old, saved)
-    r = pyheap("diff", old, sample.pid)
+    r = pyheap("diff", *where, old, sample.pid)
     check(f"{name}: a report of one is not compared with all", r.returncode == 2 and f"--interpreter {seventh}" in r.stderr,
           r.stderr)
-    doc = report(results, "diff", "--interpreter", seventh, old, sample.pid)
+    doc = report(results, "diff", *where, "--interpreter", seventh, old, sample.pid)
     check(f"{name}: but with the same", doc and types_of(doc)["__main__.Marked7"]["delta"]["count"] == 1000)
 
 
-def check_collecting(name, sample, version):
+def check_collecting(name, where, sample, version):
     """What a collection in progress has taken off the lists is still its interpreter's."""
     numbers = (8, 7) if version >= (3, 9) else (8,)    # one collector for all
     for number in numbers:
         sample.ask(f"collect {number}")
     sample.stands_still()
-    slow = rows_of(sample.pid, "--type", "__main__.Slow")
+    slow = rows_of(sample.pid, *where, "--type", "__main__.Slow")
     want = sorted(sample.ids[n - 1] for n in numbers)
     check(f"{name}: found while they are collected", sorted(o["interpreter"] for o in slow) == want, slow)
-    doc = report(results, "top", "--no-retained", sample.pid)
+    doc = report(results, "top", *where, "--no-retained", sample.pid)
     check(f"{name}: it is said", doc and "collecting" in [n["kind"] for n in doc["notes"]], doc and doc["notes"])
     for n in (7, 8):
-        rows = rows_of(sample.pid, "--interpreter", sample.ids[n - 1], "--type", f"__main__.Marked{n}")
+        rows = rows_of(sample.pid, *where, "--interpreter", sample.ids[n - 1], "--type", f"__main__.Marked{n}")
         check(f"{name}: Marked{n} meanwhile", len(rows) >= 100 + n, len(rows))
 
 
@@ -211,15 +217,15 @@ def check_program(name, python, version, *where):
         r = pyheap("top", *where, "--interpreter", 4711, sample.pid)
         check(f"{name}: no such", r.returncode == 2 and "there are 0, " in r.stderr, r.stderr)
         os.kill(sample.pid, signal.SIGCONT)
-        if where:
-            return
-        saved = check_sources(name, sample)
-        check_diff(name, sample, saved)
-        check_collecting(name, sample, version)
+        saved = check_sources(name, where, sample)
+        check_diff(name, where, sample, saved)
+        check_collecting(name, where, sample, version)
+    with Interpreters(python) as sample:
+        check_core(name, where, sample)
 
 
 def main():
-    for python in interpreters():
+    for python in some_interpreters():
         version = version_of(python)
         name = "%d.%d.%d" % version
         check_program(name, python, version)
