@@ -33,6 +33,9 @@ struct rt_lists_fit {
 #define RT_MAX_BREAKS 2
 void rt_lists_check(const struct ph_runtime *rt, ph_addr wanted, struct rt_lists_fit *ret);
 
+/* Whether one of an interpreter's threads is this one. */
+bool rt_runs_thread(const struct ph_runtime *rt, const struct ph_interp *in, const struct ph_thread_regs *thread);
+
 /* ≤3.10: which dk_lookup function means "keys of any type"; sets rt->lookdict. */
 void rt_learn_lookdict(struct ph_runtime *rt);
 
