@@ -141,8 +141,12 @@ bool ph_py_type_name(const struct ph_runtime *rt, ph_addr type, char *buf, size_
 
 /* ---- gc lists -------------------------------------------------------------------- */
 
-/* Calls fn(ctx, object, generation) for every object on a gc list: generation 0,
- * 1, 2, 3 = permanent, 4 = on a temporary list of a collection in progress, but
+#define PH_GENERATION_ANY 2       /* of a build that has none (free-threaded) */
+#define PH_GENERATION_PERMANENT 3 /* gc.freeze() */
+
+/* Calls fn(ctx, object, generation) for every object that the collector tracks: on a gc
+ * list of generation 0, 1, 2, 3 = permanent, 4 = on a temporary list of a collection in
+ * progress, or (free-threaded) in a heap, then ANY or PERMANENT; but
  * for the generations whose bit is set in `skip`. fn returns false when the object
  * was seen before (the list then ends, noted). */
 void ph_runtime_tracked(const struct ph_runtime *rt, unsigned skip, struct ph_notes *notes,
