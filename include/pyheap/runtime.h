@@ -83,9 +83,9 @@ void ph_runtime_version(const struct ph_runtime *rt, char buf[32]);
  * 0 = nobody, or not known. */
 struct ph_gil {
 	ph_addr holder;      /* the thread state that holds it */
-	ph_addr main_thread; /* that of the main thread */
+	ph_addr main_thread; /* that of the main thread; free-threaded: of one that is at rest, if there is one */
 	ph_addr storage;     /* base of the holder's thread-local storage */
-	ph_addr main_storage; /* and of the main thread's */
+	ph_addr main_storage; /* and of main_thread's */
 	ph_addr current;     /* up to 3.11: where the pointer to the holder is */
 	ph_addr address;     /* of the GIL itself */
 };

@@ -38,7 +38,6 @@ struct heaps {
 	uint64_t npages;             /* met */
 	unsigned of, which;          /* every of-th page is taken, from this one on */
 	unsigned skip;               /* generations */
-	bool known;
 };
 
 /* A page, checked: all its blocks are where memory can be. */
@@ -205,7 +204,7 @@ static void segment_walk(struct heaps *w, ph_addr segment)
 static void segments_walk(struct heaps *w)
 {
 	const struct ph_mem *mem = w->rt->mem;
-	for (size_t i = 0; i < mem->nsegs && w->known; i++) {
+	for (size_t i = 0; i < mem->nsegs; i++) {
 		const struct ph_segment *s = &mem->segs[i];
 		ph_addr at = (s->start + SEGMENT_SIZE - 1) & ~(SEGMENT_SIZE - 1);
 		for (; at < s->end && s->writable && !ph_interrupted; at += SEGMENT_SIZE)
@@ -317,24 +316,26 @@ static bool layout_knows(const struct ph_layout *l)
 	       ph_layout_size(l, PH_S_HeapPage) && l->enums[PH_E_HEAP_OF_OBJECTS].present;
 }
 
-static void queues_walk(struct heaps *w, bool (*see)(struct queues *q, ph_addr page))
+/* True when the pages agree in the key of their segments. */
+static bool queues_walk(struct heaps *w, bool (*see)(struct queues *q, ph_addr page))
 {
-	struct queues q = { .w = w, .see = see, .budget = w->rt->mem->whole_size / 4096 };
+	struct queues q = { .w = w, .see = see, .budget = w->rt->mem->whole_size / 4096, .key = w->key };
 	threads_walk(&q);
-	if (see == vote) {
-		w->known = q.votes;
-		w->key = q.key;
-	}
+	w->key = q.key;
+	return q.votes;
 }
 
-static void heaps_init(struct heaps *w)
+/* False (told) where nothing can be found. */
+static bool heaps_init(struct heaps *w)
 {
 	const struct ph_layout *l = w->rt->layout;
 	uint32_t debug = 0;
 	w->l = l;
 	w->of = 1;
-	if (!layout_knows(l))
-		return;
+	if (!layout_knows(l)) {
+		complain(w, w->rt->address);
+		return false;
+	}
 	if (ph_layout_has(l, PH_F_PyRuntime_debug_blocks))
 		ph_mem_u32(w->rt->mem, w->rt->address + ph_layout_off(l, PH_F_PyRuntime_debug_blocks), &debug);
 	w->before = debug ? DEBUG_HEAD : 0;
@@ -346,8 +347,11 @@ static void heaps_init(struct heaps *w)
 	struct ph_notes *notes = w->notes;
 	struct ph_notes ignored = { 0 }; /* the second walk says it */
 	w->notes = &ignored;
-	queues_walk(w, vote);
+	bool known = queues_walk(w, vote);
 	w->notes = notes;
+	if (!known)
+		complain(w, w->rt->address);
+	return known;
 }
 
 void rt_heaps_walk(const struct ph_runtime *rt, unsigned skip, struct ph_notes *notes,
@@ -355,35 +359,29 @@ void rt_heaps_walk(const struct ph_runtime *rt, unsigned skip, struct ph_notes *
 		   void *ctx)
 {
 	struct heaps w = { .rt = rt, .notes = notes, .fn = fn, .broken = broken, .ctx = ctx, .skip = skip };
-	heaps_init(&w);
-	if (!w.known)
-		complain(&w, rt->address);
+	if (!heaps_init(&w))
+		return;
 	segments_walk(&w);
 	queues_walk(&w, is_found);
 }
 
-struct both {
-	struct heaps w[2];
-};
-
+/* Every other page each. */
 static void half_walk(void *both, unsigned which)
 {
-	struct heaps *w = &((struct both *)both)->w[which];
-	segments_walk(w);
+	segments_walk((struct heaps *)both + which);
 }
 
 void rt_heaps_walk_both(const struct ph_runtime *rt, struct ph_notes *notes,
 			bool (*fn)(void *ctx, ph_addr object, int generation), void *const ctx[2])
 {
 	struct heaps w = { .rt = rt, .notes = notes, .fn = fn, .ctx = ctx[0] };
-	heaps_init(&w);
-	if (!w.known)
-		complain(&w, rt->address);
+	if (!heaps_init(&w))
+		return;
 	w.of = 2;
-	struct both b = { { w, w } };
-	b.w[1].ctx = ctx[1];
-	b.w[1].which = 1;
-	ph_parallel(2, half_walk, &b);
+	struct heaps both[2] = { w, w };
+	both[1].ctx = ctx[1];
+	both[1].which = 1;
+	ph_parallel(2, half_walk, both);
 	queues_walk(&w, is_found);
 }
 
