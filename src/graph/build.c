@@ -140,6 +140,8 @@ static struct ph_err *fill(struct ph_build *b, struct ph_graph *g)
 	ph_big_free(found, g->n * sizeof *found);
 	if (!err)
 		err = build_roots(b, g);
+	if (!err)
+		err = build_interps(b, g);
 	if (err)
 		return err;
 	ph_graph_sum(g);

@@ -19,6 +19,17 @@ static ph_addr storage_of(const struct ph_runtime *rt, ph_addr thread)
 	return thread && rt_has(rt, PH_F_PyThread_thread_id) ? rt_field(rt, thread, PH_F_PyThread_thread_id) : 0;
 }
 
+bool rt_runs_thread(const struct ph_runtime *rt, const struct ph_interp *in, const struct ph_thread_regs *thread)
+{
+	ph_addr at = rt_field(rt, in->address, PH_F_PyInterp_threads);
+	for (size_t n = 0; at && n < MAX_THREADS; n++) {
+		if (thread->tls && storage_of(rt, at) == thread->tls)
+			return true;
+		at = rt_field(rt, at, PH_F_PyThread_next);
+	}
+	return false;
+}
+
 /* The main thread is the one whose ID is the process's; without registers the oldest. */
 static ph_addr main_thread(const struct ph_runtime *rt)
 {

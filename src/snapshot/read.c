@@ -282,6 +282,36 @@ static struct ph_err *read_frames(struct reading *r)
 	return NULL;
 }
 
+/* Whose each object is: of one interpreter nothing tells it. */
+static struct ph_err *read_interps(struct reading *r)
+{
+	struct ph_graph *g = r->graph;
+	uint64_t n = COUNT(r, INTERPRETERS);
+	const uint16_t *owners = r->file.sections[SN_OWNERS].at;
+	if (!n && !COUNT(r, OWNERS))
+		return NULL;
+	if (n < 2 || n > PH_GRAPH_INTERPS_MAX || COUNT(r, OWNERS) != r->file.nobjects)
+		return damaged(r, "its interpreters are not possible");
+	g->interps = calloc(n + 1, sizeof *g->interps);
+	g->interp_ = ph_big_alloc(g->n * sizeof *g->interp_);
+	if (!g->interps || !g->interp_)
+		return ph_err_nomem();
+	g->ninterps = (uint32_t)n;
+	for (uint32_t i = 0; i < n; i++)
+		g->interps[i].id = ROWS(r, INTERPRETERS, sn_interp)[i].id;
+	for (uint32_t i = 1; i < g->n; i++) {
+		if (ph_interrupted_at(i))
+			return ph_err_interrupted();
+		if (owners[i - 1] > n)
+			return damaged(r, "an object is of no interpreter");
+		g->interp_[i] = owners[i - 1];
+	}
+	for (uint32_t i = 0; i < g->nthreads; i++)
+		if (g->threads[i].interp >= n)
+			return damaged(r, "a thread is of no interpreter");
+	return NULL;
+}
+
 static struct ph_err *read_roots(struct reading *r)
 {
 	struct ph_graph *g = r->graph;
@@ -388,6 +418,8 @@ static struct ph_err *read_all(struct reading *r, struct ph_snapshot *s)
 		err = read_flags(r);
 	if (!err)
 		err = read_frames(r);
+	if (!err)
+		err = read_interps(r);
 	if (!err)
 		err = read_roots(r);
 	if (!err)

@@ -177,9 +177,10 @@ static void teardown(void)
 
 /* ---- walking them ---------------------------------------------------------------------------- */
 
-static bool see(void *ctx, ph_addr object, int generation)
+static bool see(void *ctx, ph_addr object, int generation, uint32_t interp)
 {
 	struct seen *s = ctx;
+	(void)interp;
 	ck_assert_uint_lt(s->n, MAX_SEEN);
 	s->objects[s->n] = object;
 	s->generation[s->n++] = generation;
