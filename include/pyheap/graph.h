@@ -35,6 +35,8 @@ struct ph_graph_type {
 	uint8_t form;             /* enum ph_type_form */
 	bool weakrefable;         /* instances can be weakly referenced */
 	bool heap;                /* a heap type (Python class or from a C module) */
+	bool collected;           /* instances can be tracked by the collector, … */
+	bool let_go;              /* … which no longer does, when it looks at one that refers to none of these */
 	uint64_t refs_differ, sizes_differ; /* objects whose own code says something else (verify) … */
 	ph_addr differs_at;       /* … and the first of them */
 	bool whole;               /* all that its instances hold is known, what they do not visit, too */

@@ -149,7 +149,8 @@ struct ph_objects {
 	ph_addr interned;                /* the main interpreter's, see ph_objects_interned() */
 	ph_addr sizeof_function;         /* ob_type of functions written in Python */
 	uint32_t off_type;               /* of ob_type, hot */
-	uint32_t head_size;              /* sizeof(PyGC_Head) */
+	uint32_t head_size;              /* sizeof(PyGC_Head), 0 where objects have none (free-threaded) */
+	struct object_counts PH_VEC(struct object_count) counts; /* by object: what threads count apart; counts.c */
 	bool immortals;                  /* 3.12+: negative low half of the count */
 	bool nomem;
 };

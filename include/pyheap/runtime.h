@@ -86,9 +86,9 @@ void ph_runtime_version(const struct ph_runtime *rt, char buf[32]);
  * 0 = nobody, or not known. */
 struct ph_gil {
 	ph_addr holder;      /* the thread state that holds it */
-	ph_addr main_thread; /* that of the main thread */
+	ph_addr main_thread; /* that of the main thread; free-threaded: of one that is at rest, if there is one */
 	ph_addr storage;     /* base of the holder's thread-local storage */
-	ph_addr main_storage; /* and of the main thread's */
+	ph_addr main_storage; /* and of main_thread's */
 	ph_addr current;     /* up to 3.11: where the pointer to the holder is */
 	ph_addr address;     /* of the GIL itself */
 };
@@ -144,12 +144,16 @@ bool ph_py_type_name(const struct ph_runtime *rt, ph_addr type, char *buf, size_
 
 /* ---- gc lists -------------------------------------------------------------------- */
 
-/* Gets an object on a gc list: generation 0, 1, 2, 3 = permanent, 4 = on a temporary list of a
- * collection in progress; the index of the interpreter whose list that is, PH_NO_INTERP where
- * they share it (3.8) or it is not known. Returns false when the object was seen before (the list
- * then ends, noted). */
+#define PH_GENERATION_ANY 2       /* of a build that has none (free-threaded) */
+#define PH_GENERATION_PERMANENT 3 /* gc.freeze() */
+
+/* Gets an object that the collector tracks: on a gc list of generation 0, 1, 2, 3 = permanent, 4 =
+ * on a temporary list of a collection in progress, or (free-threaded) in a heap, then ANY or
+ * PERMANENT; the index of the interpreter whose list or heap that is, PH_NO_INTERP where they share
+ * it (3.8) or it is not known. Returns false when the object was seen before (the list then ends,
+ * noted). */
 typedef bool ph_tracked_fn(void *ctx, ph_addr object, int generation, uint32_t interp);
-/* Calls fn for every object on a gc list but for the generations whose bit is set in `skip`. */
+/* Calls fn for every such object but for the generations whose bit is set in `skip`. */
 void ph_runtime_tracked(const struct ph_runtime *rt, unsigned skip, struct ph_notes *notes, ph_tracked_fn *fn, void *ctx);
 /* The same; where a list is broken, broken(ctx, link) gets the last good link and what that
  * leads to. */

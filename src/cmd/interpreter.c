@@ -79,8 +79,6 @@ static struct ph_err *find_layouts(const struct ph_run *run, struct ph_session *
 	if (!module)
 		return ph_err_new(PH_ERR_USAGE, "%s has changed while it was read", s->target->what);
 	ph_python_identify(s->target, place, &s->python);
-	if (s->python.free_threaded > 0 && s->target->kind != PH_TARGET_FILES)
-		return ph_err_new(PH_ERR_REFUSED, "%s: free-threaded CPython is not supported yet", s->target->what);
 	return ph_layouts_find(s->target, module, &s->python, &options, &s->layouts);
 }
 

@@ -274,10 +274,26 @@ static bool mark_reachable(struct ph_graph *g, struct node_stack *todo)
 	return true;
 }
 
+/* Whether the collector stops tracking it before it looks for garbage: a tuple that refers to
+ * nothing but what it does not track, or (deep) no longer does, since it comes by smaller ones first. */
+static bool is_let_go(const struct ph_graph *g, uint32_t node, bool deep)
+{
+	for (uint64_t e = g->edge_start[node]; e < g->edge_start[node + 1]; e++) {
+		uint32_t to = g->edges[e] & PH_EDGE_ID;
+		const struct ph_graph_type *t = &g->types[g->type[to]];
+		bool earlier = deep && t->let_go && g->shallow_[to] < g->shallow_[node];
+		if (t->collected && (!t->let_go || g->flags[to] & PH_NODE_TRACKED) &&
+		    !(earlier && is_let_go(g, to, false)))
+			return false;
+	}
+	return true;
+}
+
 /* Is it garbage on a gc list? */
 static inline bool is_candidate(const struct ph_graph *g, uint32_t node)
 {
-	return (g->flags[node] & (PH_NODE_GARBAGE | PH_NODE_TRACKED)) == (PH_NODE_GARBAGE | PH_NODE_TRACKED);
+	return (g->flags[node] & (PH_NODE_GARBAGE | PH_NODE_TRACKED)) == (PH_NODE_GARBAGE | PH_NODE_TRACKED) &&
+	       !(g->types[g->type[node]].let_go && is_let_go(g, node, true));
 }
 
 /* The collector sees less than we do: only references that tracked objects visit.

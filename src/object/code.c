@@ -246,13 +246,13 @@ bool module_refs(struct ph_objects *os, const struct ph_object *o, struct ph_ref
 bool exception_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out)
 {
 	static const struct ph_slot common[] = {
-		{ PH_F_PyBaseException_dict, "__dict__", false },
-		{ PH_F_PyBaseException_args, "args", false },
-		{ PH_F_PyBaseException_notes, "__notes__", false },
-		{ PH_F_PyBaseException_traceback, "__traceback__", false },
-		{ PH_F_PyBaseException_cause, "__cause__", false },
-		{ PH_F_PyBaseException_context, "__context__", false },
-		{ 0, NULL, false },
+		{ PH_F_PyBaseException_dict, "__dict__", PH_VISITED },
+		{ PH_F_PyBaseException_args, "args", PH_VISITED },
+		{ PH_F_PyBaseException_notes, "__notes__", PH_VISITED },
+		{ PH_F_PyBaseException_traceback, "__traceback__", PH_VISITED },
+		{ PH_F_PyBaseException_cause, "__cause__", PH_VISITED },
+		{ PH_F_PyBaseException_context, "__context__", PH_VISITED },
+		{ 0, NULL, PH_VISITED },
 	};
 	const struct ph_type *t = o->type;
 	for (size_t i = 0; i < t->nmembers; i++)

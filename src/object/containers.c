@@ -185,20 +185,20 @@ bool deque_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs
 /* The wrapper visits for its links: they are in the cache dict's values, but have
  * no traverse of their own. From 3.10 on also their type. */
 static const struct ph_slot lru_cache_slots_39[] = {
-	{ PH_F_Lru_func, "__wrapped__", false },
-	{ PH_F_Lru_cache, "<cache>", false },
-	{ PH_F_Lru_cache_info_type, "<info type>", false },
-	{ PH_F_Lru_dict, "__dict__", false },
-	{ 0, NULL, false },
+	{ PH_F_Lru_func, "__wrapped__", PH_VISITED },
+	{ PH_F_Lru_cache, "<cache>", PH_VISITED },
+	{ PH_F_Lru_cache_info_type, "<info type>", PH_VISITED },
+	{ PH_F_Lru_dict, "__dict__", PH_VISITED },
+	{ 0, NULL, PH_VISITED },
 };
 static const struct ph_slot lru_cache_slots[] = {
-	{ PH_F_Lru_cache, "<cache>", false },
-	{ PH_F_Lru_func, "__wrapped__", false },
-	{ PH_F_Lru_kwd_mark, "<mark>", false },
-	{ PH_F_Lru_elem_type, "<link type>", false },
-	{ PH_F_Lru_cache_info_type, "<info type>", false },
-	{ PH_F_Lru_dict, "__dict__", false },
-	{ 0, NULL, false },
+	{ PH_F_Lru_cache, "<cache>", PH_VISITED },
+	{ PH_F_Lru_func, "__wrapped__", PH_VISITED },
+	{ PH_F_Lru_kwd_mark, "<mark>", PH_VISITED },
+	{ PH_F_Lru_elem_type, "<link type>", PH_VISITED },
+	{ PH_F_Lru_cache_info_type, "<info type>", PH_VISITED },
+	{ PH_F_Lru_dict, "__dict__", PH_VISITED },
+	{ 0, NULL, PH_VISITED },
 };
 
 bool lru_cache_refs(struct ph_objects *os, const struct ph_object *o, struct ph_refs *out)

@@ -21,12 +21,13 @@ static bool managed_read(struct ph_objects *os, const struct ph_object *o, struc
 {
 	uint32_t v = os->rt->hexversion;
 	uint64_t word;
+	ph_addr before = o->address - os->head_size;
 	memset(m, 0, sizeof *m);
-	if (!ph_mem_u64(os->mem, o->address - 24, &word))
+	if (!ph_mem_u64(os->mem, before - 8, &word))
 		return false;
 	m->dict = word;
 	if (v < V312)
-		return ph_mem_u64(os->mem, o->address - 32, &m->values);
+		return ph_mem_u64(os->mem, before - 16, &m->values);
 	if (v < V313) {
 		if (word & 1) {
 			m->values = word + 1;

@@ -2,9 +2,10 @@
 /* The types that pyheap reads itself: one row each. */
 #include "readers.h"
 
-#define SLOTS(name, ...) static const struct ph_slot name[] = { __VA_ARGS__, { 0, NULL, false } }
-#define V(field, label) { PH_F_##field, label, false } /* visited by tp_traverse */
-#define O(field, label) { PH_F_##field, label, true }  /* owned, not visited */
+#define SLOTS(name, ...) static const struct ph_slot name[] = { __VA_ARGS__, { 0, NULL, PH_VISITED } }
+#define V(field, label) { PH_F_##field, label, PH_VISITED }
+#define O(field, label) { PH_F_##field, label, PH_OWNED }
+#define T(field, label) { PH_F_##field, label, PH_VISITED_OF_TRACKED }
 
 SLOTS(function_slots, V(PyFunction_func_code, "__code__"), V(PyFunction_func_globals, "__globals__"),
       V(PyFunction_func_builtins, "__builtins__"), V(PyFunction_func_module, "__module__"),
@@ -14,7 +15,7 @@ SLOTS(function_slots, V(PyFunction_func_code, "__code__"), V(PyFunction_func_glo
       V(PyFunction_func_annotations, "__annotations__"), V(PyFunction_func_annotate, "__annotate__"),
       V(PyFunction_func_typeparams, "__type_params__"), V(PyFunction_func_qualname, "__qualname__"));
 SLOTS(method_slots, V(PyMethod_im_func, "__func__"), V(PyMethod_im_self, "__self__"));
-SLOTS(code_slots, O(PyCode_co_code, "co_code"), O(PyCode_co_consts, "co_consts"),
+SLOTS(code_slots, O(PyCode_co_code, "co_code"), T(PyCode_co_consts, "co_consts"),
       O(PyCode_co_names, "co_names"), O(PyCode_co_exceptiontable, "co_exceptiontable"),
       O(PyCode_co_localsplusnames, "<localsplusnames>"), O(PyCode_co_localspluskinds, "<kinds>"),
       O(PyCode_co_varnames, "co_varnames"), O(PyCode_co_freevars, "co_freevars"),

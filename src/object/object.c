@@ -111,14 +111,14 @@ struct ph_err *ph_objects_open(const struct ph_runtime *rt, struct ph_objects_op
 	os->notes = notes;
 	os->last = &os->first;
 	os->off_type = ph_layout_off(rt->layout, PH_F_PyObject_ob_type);
-	os->head_size = ph_layout_size(rt->layout, PH_S_GCHead);
+	os->head_size = rt->free_threaded ? 0 : ph_layout_size(rt->layout, PH_S_GCHead);
 	os->immortals = rt->hexversion >= 0x030c0000;
 	pthread_mutexattr_t recursive;
 	pthread_mutexattr_init(&recursive);
 	pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
 	pthread_mutex_init(&os->lock, &recursive);
 	pthread_mutexattr_destroy(&recursive);
-	struct ph_err *err = ph_types_grow(os) ? learn_python_class(os) : ph_err_nomem();
+	struct ph_err *err = ph_types_grow(os) && counts_read(os) ? learn_python_class(os) : ph_err_nomem();
 	if (err) {
 		ph_objects_close(os);
 		return err;
@@ -135,6 +135,7 @@ void ph_objects_close(struct ph_objects *os)
 		return;
 	replayed_free(os);
 	ph_types_free(os);
+	ph_vec_free(&os->counts);
 	pthread_mutex_destroy(&os->lock);
 	free(os);
 }
@@ -150,18 +151,12 @@ bool ph_object_open(struct ph_objects *os, ph_addr address, const struct ph_type
 	return ret->head != NULL;
 }
 
-/* Immortal when the low half of the count is negative (3.12+). */
-uint64_t ph_object_refcount(struct ph_objects *os, const struct ph_object *o, bool *ret_immortal)
-{
-	uint64_t word = o_u64(os, o, PH_F_PyObject_ob_refcnt);
-	*ret_immortal = os->immortals && (int32_t)word < 0;
-	return has(os, PH_F_PyObject_ob_overflow) ? (uint32_t)word : word;
-}
-
 /* Only heap types among the types have a gc head. */
 bool ph_object_tracked(struct ph_objects *os, const struct ph_object *o)
 {
 	uint64_t next;
+	if (os->rt->free_threaded)
+		return o_u8(os, o, PH_F_PyObject_ob_gc_bits) & GC_TRACKED;
 	if (!o->type->have_gc || (o->type->flags & TPFLAGS_TYPE_SUBCLASS &&
 				  !(o_u64(os, o, PH_F_PyType_tp_flags) & TPFLAGS_HEAPTYPE)))
 		return false;

@@ -21,12 +21,19 @@ enum {
 	TPFLAGS_BASE_EXC_SUBCLASS = 1 << 30,
 };
 #define TPFLAGS_TYPE_SUBCLASS (1u << 31)
+#define GC_TRACKED 1u /* ob_gc_bits of free-threaded builds */
 
+/* How a member holds an object. */
+enum ph_held {
+	PH_VISITED,           /* tp_traverse visits it */
+	PH_OWNED,             /* it does not */
+	PH_VISITED_OF_TRACKED /* it does where such objects are collected (free-threaded builds) */
+};
 /* A member that holds an object, read from the layout. */
 struct ph_slot {
 	enum ph_field field;
 	const char *label; /* as Python code reaches it */
-	bool owned;        /* held, but not visited by tp_traverse */
+	enum ph_held held;
 };
 
 /* One builtin type. Found by the name of the type whose tp_traverse runs (for
@@ -103,6 +110,10 @@ bool ph_refs_grow(struct ph_refs *out, size_t more, struct ph_ref_label label);
 /* n pointers at an address of the target, labelled [0], [1], …, and added from the
  * first or from the last on; false when missing. */
 bool refs_array(struct ph_objects *os, ph_addr items, uint64_t n, bool backwards, struct ph_refs *out);
+static inline bool slot_is_owned(const struct ph_slot *s, const struct ph_type *t)
+{
+	return s->held == PH_OWNED || (s->held == PH_VISITED_OF_TRACKED && !t->have_gc);
+}
 void refs_slots(struct ph_objects *os, const struct ph_object *o, const struct ph_slot *slots,
 		bool owned, struct ph_refs *out);
 /* The values (or dict) of an instance that has no dict slot of its own; refs.c */
@@ -131,6 +142,9 @@ bool native_refs(struct ph_objects *os, const struct ph_object *o, struct ph_ref
 
 bool ph_types_grow(struct ph_objects *os); /* types.c; also to begin with */
 void ph_types_free(struct ph_objects *os);
+
+/* Sets os->counts; false when memory is out. counts.c */
+bool counts_read(struct ph_objects *os);
 
 /* Sets os->interned; after sizeof_key is known. interned.c */
 void learn_interned(struct ph_objects *os);

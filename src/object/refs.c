@@ -69,7 +69,7 @@ void refs_slots(struct ph_objects *os, const struct ph_object *o, const struct p
 		bool owned, struct ph_refs *out)
 {
 	for (; slots->label; slots++) {
-		if (slots->owned != owned || !has(os, slots->field))
+		if (slot_is_owned(slots, o->type) != owned || !has(os, slots->field))
 			continue;
 		uint64_t ref = o_u64(os, o, slots->field) & PH_REF_ADDR;
 		ref_add(out, ref ? ref | (owned ? PH_REF_OWNED : 0) : 0,

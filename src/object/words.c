@@ -15,7 +15,7 @@ static bool slots_add(struct ph_objects *os, struct words *w, const struct ph_ty
 {
 	bool ok = true;
 	for (const struct ph_slot *s = t->kind ? t->kind->slots : NULL; s && s->label; s++)
-		if (s->owned == owned && has(os, s->field))
+		if (slot_is_owned(s, t) == owned && has(os, s->field))
 			ok &= word_add(w, t, ph_layout_off(os->layout, s->field), owned ? PH_REF_OWNED : 0);
 	return ok;
 }

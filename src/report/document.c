@@ -108,6 +108,12 @@ static double coverage(const struct ph_graph *g)
 	return floor((double)g->exact_objects / (double)objects * 1e6) / 1e6;
 }
 
+/* Free-threaded builds have but one, and what was frozen. */
+static json_t *make_generation(const struct ph_report_meta *m, const struct ph_graph *g, int generation)
+{
+	return m->free_threaded ? json_null() : ph_json_u64(g->generations[generation]);
+}
+
 static json_t *make_totals(const struct ph_report_meta *m, const struct ph_graph *g)
 {
 	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o, s:{s:o,s:o,s:o,s:o}, s:{s:o,s:n,s:n,s:n}}",
@@ -117,8 +123,9 @@ static json_t *make_totals(const struct ph_report_meta *m, const struct ph_graph
 			 "garbage_objects", ph_json_u64(g->garbage_objects),
 			 "garbage_tracked", ph_json_u64(g->garbage_tracked),
 			 "garbage_bytes", ph_json_u64(g->garbage_bytes),
-			 "generations", "0", ph_json_u64(g->generations[0]), "1", ph_json_u64(g->generations[1]),
-			 "2", ph_json_u64(g->generations[2]), "permanent", ph_json_u64(g->generations[3]),
+			 "generations", "0", make_generation(m, g, 0), "1", make_generation(m, g, 1),
+			 "2", make_generation(m, g, 2), "permanent",
+			 ph_json_u64(g->generations[3]),
 			 "memory", "rss_bytes", known_u64(m->rss_bytes), "python_blocks_bytes",
 			 "allocator_free_bytes", "other_bytes");
 }
@@ -220,9 +227,11 @@ static json_t *make_refs(const struct ph_graph *g, uint32_t node, bool owned)
 json_t *ph_json_generation(const struct ph_report_meta *meta, const struct ph_graph *g, uint32_t node)
 {
 	int generation = ph_graph_generation(g, node);
-	if (!(g->flags[node] & PH_NODE_TRACKED) || meta->free_threaded)
+	if (!(g->flags[node] & PH_NODE_TRACKED))
 		return json_null();
-	return generation == 3 ? json_string("permanent") : json_integer(generation);
+	if (generation == 3)
+		return json_string("permanent");
+	return meta->free_threaded ? json_null() : json_integer(generation);
 }
 
 json_t *ph_report_object(const struct ph_report_meta *meta, const struct ph_graph *g, uint32_t node,

@@ -107,11 +107,12 @@ static void put_generations(struct ph_render *r)
 	json_t *n;
 	bool first = true;
 	ph_out_puts(r->out, "Tracked by the collector: ");
-	put_count(r, ph_json_int(r->doc, "totals.tracked"), "object; ", "objects; ");
+	put_count(r, ph_json_int(r->doc, "totals.tracked"), "object", "objects");
 	json_object_foreach((json_t *)ph_json_at(r->doc, "totals.generations"), key, n) {
-		if (!strcmp(key, "permanent") && !json_integer_value(n))
+		bool permanent = !strcmp(key, "permanent");
+		if (!json_is_integer(n) || (permanent && !json_integer_value(n)))
 			continue;
-		ph_out_printf(r->out, "%s%s: %s", first ? "generation " : ", ", key,
+		ph_out_printf(r->out, "%s%s%s: %s", first ? "; " : ", ", first && !permanent ? "generation " : "", key,
 			      ph_text_count(buf, json_integer_value(n), false));
 		first = false;
 	}

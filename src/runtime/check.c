@@ -64,11 +64,10 @@ static enum ph_verdict counts_are_counts(struct checking *c)
 {
 	const struct ph_runtime *rt = c->rt;
 	ph_addr modules = rt_field(rt, rt->interps[0].address, PH_F_PyInterp_modules);
-	uint64_t count;
-	if (!rt_has(rt, PH_F_PyObject_ob_refcnt) ||
-	    !ph_mem_u64(rt->mem, modules + ph_layout_off(c->layout, PH_F_PyObject_ob_refcnt), &count))
+	bool known = rt_has(rt, PH_F_PyObject_ob_refcnt) || rt->free_threaded;
+	if (!known || !ph_mem_at(rt->mem, modules, ph_layout_size(c->layout, PH_S_PyObject)))
 		return PH_VERDICT_UNKNOWN;
-	count = rt_has(rt, PH_F_PyObject_ob_overflow) ? (uint32_t)count : count;
+	uint64_t count = rt_count(rt, modules);
 	return count && count < MAX_COUNT ? PH_VERDICT_YES : rt_check_no(c, "sys.modules has no count of references");
 }
 

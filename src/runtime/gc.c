@@ -3,9 +3,8 @@
 #include "runtime_priv.h"
 
 #define LINK_MASK (~(uint64_t)3) /* flag bits live in the low bits of both links */
-#define PERMANENT 3
+#define PERMANENT PH_GENERATION_PERMANENT
 #define RT_LISTS 4               /* of one interpreter */
-#define MAX_LOOKED_AT 20000      /* objects of one list whose types are checked */
 
 /* A list: the address of its sentinel. */
 struct rt_list {
@@ -218,6 +217,10 @@ static void both_ways_walk(const struct walk *w, const struct ph_interp *in, voi
 void ph_runtime_tracked_both(const struct ph_runtime *rt, struct ph_notes *notes, ph_tracked_fn *fn,
 			     void *const ctx[2])
 {
+	if (rt->free_threaded) {
+		rt_heaps_walk_both(rt, notes, fn, ctx);
+		return;
+	}
 	struct walk w = { .rt = rt, .notes = notes, .fn = fn };
 	walk_init(&w);
 	for (size_t i = 0; i < rt->ninterps; i++)
@@ -227,14 +230,18 @@ void ph_runtime_tracked_both(const struct ph_runtime *rt, struct ph_notes *notes
 
 /* ---- during a collection ------------------------------------------------------------------ */
 
+bool rt_is_object(const struct ph_runtime *rt, ph_addr object)
+{
+	ph_addr type, meta, metameta;
+	uint32_t off = ph_layout_off(rt->layout, PH_F_PyObject_ob_type);
+	return ph_mem_u64(rt->mem, object + off, &type) && ph_mem_u64(rt->mem, type + off, &meta) &&
+	       (meta == rt->type_type || (ph_mem_u64(rt->mem, meta + off, &metameta) && metameta == rt->type_type));
+}
+
 /* Does an object of a readable type stand behind this list link? */
 static bool looks_like_object(const struct walk *w, ph_addr link)
 {
-	ph_addr object = link + w->head_size, type, meta, metameta;
-	uint32_t off = ph_layout_off(w->rt->layout, PH_F_PyObject_ob_type);
-	return ph_mem_u64(w->rt->mem, object + off, &type) && ph_mem_u64(w->rt->mem, type + off, &meta) &&
-	       (meta == w->rt->type_type ||
-		(ph_mem_u64(w->rt->mem, meta + off, &metameta) && metameta == w->rt->type_type));
+	return rt_is_object(w->rt, link + w->head_size);
 }
 
 /* Whose collection a thread is in: where more than one is in progress, that of the thread's own
@@ -283,6 +290,10 @@ void ph_runtime_tracked(const struct ph_runtime *rt, unsigned skip, struct ph_no
 void ph_runtime_lists(const struct ph_runtime *rt, unsigned skip, struct ph_notes *notes, ph_tracked_fn *fn,
 		      void (*broken)(void *ctx, ph_addr link), void *ctx)
 {
+	if (rt->free_threaded) {
+		rt_heaps_walk(rt, skip, notes, fn, broken, ctx);
+		return;
+	}
 	struct walk w = { .rt = rt, .notes = notes, .fn = fn, .broken = broken, .ctx = ctx, .skip = skip };
 	walk_init(&w);
 	for (size_t i = 0; i < rt->ninterps; i++)
@@ -316,7 +327,7 @@ static bool list_check(struct walk *w, const struct rt_list *list, ph_addr wante
 		if (next == list->head)
 			break;
 		fit->met |= next + w->head_size == wanted;
-		fit->strange += n < MAX_LOOKED_AT && !looks_like_object(w, next);
+		fit->strange += n < RT_MAX_LOOKED_AT && !looks_like_object(w, next);
 		if (fit->breaks > RT_MAX_BREAKS || fit->strange > RT_MAX_BREAKS || (!(n & 0xffff) && ph_interrupted))
 			return true;
 	}
@@ -332,6 +343,10 @@ void rt_lists_check(const struct ph_runtime *rt, ph_addr wanted, struct rt_lists
 	struct walk w = { .rt = rt };
 	struct rt_list lists[RT_LISTS];
 	uint64_t counted;
+	if (rt->free_threaded) {
+		rt_heaps_check(rt, wanted, ret);
+		return;
+	}
 	walk_init(&w);
 	*ret = (struct rt_lists_fit){ .counted_known = ph_layout_has(l, PH_F_GC_heap_size) };
 	for (size_t i = 0; i < rt->ninterps; i++) {

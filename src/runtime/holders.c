@@ -156,7 +156,7 @@ static void items(struct holders *h, ph_addr container, const char *name)
 	if (!h->tuple_type ||
 	    !ph_mem_u64(rt->mem, container + ph_layout_off(rt->layout, PH_F_PyObject_ob_type), &type) ||
 	    (type != h->tuple_type && type != rt->dict_type) ||
-	    !(uint32_t)rt_field(rt, container, PH_F_PyObject_ob_refcnt))
+	    !(uint32_t)rt_count(rt, container))
 		return;
 	if (type == rt->dict_type) {
 		dict_items(h, container, name);

@@ -17,7 +17,21 @@ static void identify(struct ph_runtime *rt, const struct ph_runtime_place *place
 	if (!rt->hexversion && ph_py_int(rt, ph_py_dict_get(rt, sysdict, "hexversion"), &hex))
 		rt->hexversion = (uint32_t)hex;
 	rt->debug_build = python.debug > 0 || (python.debug < 0 && ph_py_dict_get(rt, sysdict, "gettotalrefcount"));
-	rt->free_threaded = ph_layout_has(rt->layout, PH_F_PyObject_ob_ref_local);
+}
+
+static bool is_set(const struct ph_runtime *rt, ph_addr base, enum ph_field f)
+{
+	const uint8_t *flag = rt_has(rt, f) ? ph_mem_at(rt->mem, base + ph_layout_off(rt->layout, f), 1) : NULL;
+	return flag && *flag;
+}
+
+/* All threads but one stand, or are about to: for a collection, mostly, and for what else
+ * must not be seen half done. Only free-threaded builds do that. */
+static bool world_stops(const struct ph_runtime *rt, ph_addr interp)
+{
+	return rt->free_threaded && (is_set(rt, interp, PH_F_PyInterp_stop_requested) || is_set(rt, interp, PH_F_PyInterp_stopped) ||
+				     is_set(rt, rt->address, PH_F_PyRuntime_stop_requested) ||
+				     is_set(rt, rt->address, PH_F_PyRuntime_stopped));
 }
 
 static bool interp_add(struct ph_runtime *rt, ph_addr address, struct ph_notes *notes)
@@ -35,8 +49,8 @@ static bool interp_add(struct ph_runtime *rt, ph_addr address, struct ph_notes *
 			 ? address + ph_layout_off(l, PH_F_PyInterp_gc)
 			 : rt->address + ph_layout_off(l, PH_F_PyRuntime_gc);
 	uint32_t collecting;
-	if (ph_mem_u32(rt->mem, in->gc + ph_layout_off(l, PH_F_GC_collecting), &collecting) &&
-	    collecting)
+	if ((ph_mem_u32(rt->mem, in->gc + ph_layout_off(l, PH_F_GC_collecting), &collecting) &&
+	     collecting) || world_stops(rt, address))
 		rt->collecting = in->collecting = true;
 	rt->ninterps++;
 	return true;
@@ -124,6 +138,7 @@ struct ph_err *ph_runtime_open(const struct ph_target *target, const struct ph_r
 	rt->layout = layout;
 	rt->address = place->address;
 	rt->module = ph_target_module_at(target, place->definer);
+	rt->free_threaded = ph_layout_has(layout, PH_F_PyObject_ob_ref_local);
 	err = interps_read(rt, notes);
 	if (!err)
 		err = types_find(rt, notes);
@@ -132,12 +147,8 @@ struct ph_err *ph_runtime_open(const struct ph_target *target, const struct ph_r
 		return err;
 	}
 	identify(rt, place);
-	if (rt->free_threaded || !rt->hexversion) {
-		err = rt->free_threaded
-			      ? ph_err_new(PH_ERR_REFUSED, "%s: free-threaded CPython is not supported yet",
-					   target->what)
-			      : ph_err_new(PH_ERR_LAYOUT, "%s: cannot tell the version of its Python",
-					   target->what);
+	if (!rt->hexversion) {
+		err = ph_err_new(PH_ERR_LAYOUT, "%s: cannot tell the version of its Python", target->what);
 		ph_runtime_free(rt);
 		return err;
 	}

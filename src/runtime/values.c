@@ -295,6 +295,19 @@ void rt_learn_lookdict(struct ph_runtime *rt)
 		ph_runtime_tracked(rt, 0, &ignored, learn_from, &learn);
 }
 
+/* ---- counts --------------------------------------------------------------------------- */
+
+uint64_t rt_count(const struct ph_runtime *rt, ph_addr object)
+{
+	const struct ph_layout *l = rt->layout;
+	uint32_t local;
+	if (rt->free_threaded)
+		return ph_mem_u32(rt->mem, object + ph_layout_off(l, PH_F_PyObject_ob_ref_local), &local)
+			       ? (local + (rt_field(rt, object, PH_F_PyObject_ob_ref_shared) >> 2)) & UINT32_MAX : 0;
+	uint64_t count = rt_field(rt, object, PH_F_PyObject_ob_refcnt);
+	return rt_has(rt, PH_F_PyObject_ob_overflow) ? (uint32_t)count : count;
+}
+
 /* ---- counts that begin above what is referred to ------------------------------------ */
 
 #define INTERNED_IMMORTAL 2      /* ≤3.11: one reference more */

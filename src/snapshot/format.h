@@ -57,7 +57,7 @@ struct sn_type {
 	uint32_t name, node;
 	uint8_t cls, form, bits, unused[5];
 };
-enum { SN_TYPE_WEAKREFABLE = 1, SN_TYPE_HEAP = 2, SN_TYPE_WHOLE = 4 };
+enum { SN_TYPE_WEAKREFABLE = 1, SN_TYPE_HEAP = 2, SN_TYPE_WHOLE = 4, SN_TYPE_COLLECTED = 8, SN_TYPE_LET_GO = 16 };
 /* Objects from `first` on are at address + 8 * ADDRESSES[]. */
 struct sn_block {
 	uint64_t address;

@@ -253,6 +253,7 @@ static struct ph_err *read_types(struct reading *r)
 			.name = strdup(string_at(r, t->name)), .address = t->address, .node = t->node,
 			.cls = t->cls, .form = t->form, .weakrefable = t->bits & SN_TYPE_WEAKREFABLE,
 			.heap = t->bits & SN_TYPE_HEAP, .whole = t->bits & SN_TYPE_WHOLE,
+			.collected = t->bits & SN_TYPE_COLLECTED, .let_go = t->bits & SN_TYPE_LET_GO,
 		};
 		g->ntypes++;
 		if (!g->types[i].name)

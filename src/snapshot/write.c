@@ -200,7 +200,9 @@ static struct ph_err *add_types(struct writer *w)
 		const struct ph_graph_type *t = &w->g->types[i];
 		struct sn_type row = { .address = t->address, .node = t->node, .cls = t->cls, .form = t->form,
 				       .bits = (uint8_t)((t->weakrefable ? SN_TYPE_WEAKREFABLE : 0) |
-							 (t->heap ? SN_TYPE_HEAP : 0) | (t->whole ? SN_TYPE_WHOLE : 0)) };
+							 (t->heap ? SN_TYPE_HEAP : 0) | (t->whole ? SN_TYPE_WHOLE : 0) |
+							 (t->collected ? SN_TYPE_COLLECTED : 0) |
+							 (t->let_go ? SN_TYPE_LET_GO : 0)) };
 		err = sn_string(w, t->name, &row.name) ? sn_add(w, &row, sizeof row) : ph_err_nomem();
 	}
 	return err ? err : sn_end(w);
