@@ -33,6 +33,8 @@ struct ph_module {
 	size_t build_id_len; /* 0 = none */
 	uint64_t bias;       /* runtime address − ELF address */
 	ph_addr start, end;  /* span of its mappings */
+	bool headed;         /* its first page is among them */
+	bool page;           /* of a file that is loaded elsewhere: nothing is where its bias says */
 	struct ph_elf *elf;  /* its file; private to src/target */
 	struct ph_elf *image; /* without that, what its memory tells; private to src/target */
 	struct ph_elf *debug; /* has symbols that its file has not; borrowed from the target */

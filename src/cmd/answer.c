@@ -146,6 +146,11 @@ struct ph_err *ph_cmd_document(const struct ph_run *run, const char *command, co
 		return err;
 	err = source.kind == PH_SOURCE_REPORT ? load(command, &source, ret)
 					      : make_document(run, &source, make, ret);
+	if (!err && source.kind == PH_SOURCE_REPORT && run->opt->interpreter &&
+	    (err = ph_cmd_check_interpreter(run, what, *ret))) {
+		json_decref(*ret);
+		*ret = NULL;
+	}
 	ph_source_close(&source);
 	return err;
 }

@@ -171,6 +171,8 @@ struct ph_objects_options ph_cmd_replay_options(const struct ph_source *source, 
 const char *ph_arch_name(uint16_t machine);
 /* --interpreter: has the session's graph be about that one alone. */
 struct ph_err *ph_session_select(const struct ph_source *source, const struct ph_run *run, struct ph_session *s);
+/* Error 2 unless a report is of the interpreter that is asked about, or of all when none is. */
+struct ph_err *ph_cmd_check_interpreter(const struct ph_run *run, const char *what, const json_t *doc);
 /* Who holds the objects from outside the graph; to be freed with ph_excess_free(), also
  * after an error. */
 struct ph_err *ph_cmd_roots(const struct ph_session *s, struct ph_excess **ret);

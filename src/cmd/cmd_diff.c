@@ -30,19 +30,6 @@ static struct ph_err *input_document(struct ph_session *s, const struct ph_run *
 	return err;
 }
 
-/* A report was made of one interpreter's objects, or of all. */
-static struct ph_err *check_interpreter(const struct ph_run *run, const char *what, const json_t *doc)
-{
-	char of[24];
-	const char *asked = run->opt->interpreter ? run->opt->interpreter : "";
-	if (!strcmp(ph_report_interpreter(doc, of), asked))
-		return NULL;
-	struct ph_err *err = *of ? ph_err_new(PH_ERR_USAGE, "%s is a report of interpreter %s", what, of)
-				 : ph_err_new(PH_ERR_USAGE, "%s is a report of all interpreters", what);
-	return *of ? ph_err_hint(err, "compare it with --interpreter %s", of)
-		   : ph_err_hint(err, "make it again with `pyheap top --interpreter %s`", asked);
-}
-
 static struct ph_err *read_inputs(const struct ph_run *run, struct inputs *in)
 {
 	for (int i = 0; i < run->argc; i++) {
@@ -57,7 +44,7 @@ static struct ph_err *read_inputs(const struct ph_run *run, struct inputs *in)
 		if (ph_report_is_cut(doc))
 			return ph_err_hint(ph_err_new(PH_ERR_USAGE, "%s does not list all types", run->argv[i]),
 					   "make it again without -n and --min-size");
-		err = check_interpreter(run, run->argv[i], doc);
+		err = ph_cmd_check_interpreter(run, run->argv[i], doc);
 		if (err)
 			return err;
 		if (strcmp(ph_report_by(doc), is_by_path(run) ? "path" : ""))

@@ -50,3 +50,15 @@ struct ph_err *ph_session_select(const struct ph_source *source, const struct ph
 	s->meta.interpreter = asked;
 	return ph_graph_select(s->graph, interp);
 }
+
+struct ph_err *ph_cmd_check_interpreter(const struct ph_run *run, const char *what, const json_t *doc)
+{
+	char of[24];
+	const char *asked = run->opt->interpreter ? run->opt->interpreter : "";
+	if (!strcmp(ph_report_interpreter(doc, of), asked))
+		return NULL;
+	struct ph_err *err = *of ? ph_err_new(PH_ERR_USAGE, "%s is a report of interpreter %s", what, of)
+				 : ph_err_new(PH_ERR_USAGE, "%s is a report of all interpreters", what);
+	return *of ? ph_err_hint(err, "read it with --interpreter %s", of)
+		   : ph_err_hint(err, "make it again with `pyheap %s --interpreter %s`", ph_report_command(doc), asked);
+}

@@ -278,7 +278,7 @@ static bool mark_reachable(struct ph_graph *g, struct node_stack *todo)
  * nothing but what it does not track, or (deep) no longer does, since it comes by smaller ones first. */
 static bool is_let_go(const struct ph_graph *g, uint32_t node, bool deep)
 {
-	for (uint64_t e = g->edge_start[node]; e < g->edge_start[node + 1]; e++) {
+	for (uint64_t e = ph_graph_edge_start(g, node); e < ph_graph_edge_start(g, node + 1); e++) {
 		uint32_t to = g->edges[e] & PH_EDGE_ID;
 		const struct ph_graph_type *t = &g->types[g->type[to]];
 		bool earlier = deep && t->let_go && g->shallow_[to] < g->shallow_[node];

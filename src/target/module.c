@@ -115,6 +115,7 @@ static bool take(struct run *run, const struct ph_elf *elf, uint64_t bias, struc
 			continue;
 		run->taken[i] = true;
 		code |= exec;
+		ret->headed |= !run->maps[i].offset;
 		if (run->maps[i].start < ret->start)
 			ret->start = run->maps[i].start;
 		if (run->maps[i].end > ret->end)
@@ -259,6 +260,22 @@ static struct ph_err *build_all(struct build *b, const struct ph_mappings *maps,
 	return NULL;
 }
 
+/* A page of a loaded file that is mapped once more by itself (libffi's trampolines) is all that
+ * there is of the file: what lies around it is another's. */
+static void tell_pages(struct build *b, const struct ph_mappings *maps)
+{
+	for (size_t i = 0; i < b->modules.n; i++) {
+		struct ph_module *m = &b->modules.items[i];
+		for (size_t k = 0; !m->headed && !m->page && k < b->modules.n; k++)
+			m->page = b->modules.items[k].headed && !strcmp(b->modules.items[k].path, m->path);
+		if (!m->page)
+			continue;
+		for (size_t k = 0; k < maps->n; k++)
+			if (maps->items[k].start == m->start)
+				m->end = maps->items[k].end;
+	}
+}
+
 struct ph_err *ph_modules_build(const struct ph_mappings *maps, const struct ph_module_source *source,
 				struct ph_module **ret, size_t *ret_n)
 {
@@ -273,6 +290,7 @@ struct ph_err *ph_modules_build(const struct ph_mappings *maps, const struct ph_
 		ph_modules_free(b.modules.items, b.modules.n);
 		return err;
 	}
+	tell_pages(&b, maps);
 	if (b.modules.n)
 		qsort(b.modules.items, b.modules.n, sizeof *b.modules.items, by_start);
 	*ret = b.modules.items;
@@ -357,7 +375,7 @@ bool ph_module_code(const struct ph_module *module, size_t i, ph_addr *ret_addr,
 {
 	uint64_t addr, offset;
 	/* what the file does not have is left out, as everywhere */
-	while (module->elf && ph_elf_code(module->elf, i, &addr, &offset, ret_n)) {
+	while (module->elf && !module->page && ph_elf_code(module->elf, i, &addr, &offset, ret_n)) {
 		*ret_addr = addr + module->bias;
 		*ret_bytes = ph_elf_file_bytes(module->elf, offset, *ret_n);
 		if (*ret_bytes)
@@ -372,7 +390,7 @@ bool ph_module_data(const struct ph_module *module, size_t i, ph_addr *ret_addr,
 {
 	const struct ph_elf *elf = tables(module);
 	uint64_t addr, offset;
-	while (elf && ph_elf_data(elf, i, &addr, &offset, ret_n)) {
+	while (elf && !module->page && ph_elf_data(elf, i, &addr, &offset, ret_n)) {
 		*ret_addr = addr + module->bias;
 		*ret_bytes = ph_elf_file_bytes(elf, offset, *ret_n);
 		if (*ret_bytes)

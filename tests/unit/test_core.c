@@ -391,6 +391,17 @@ START_TEST(test_page_of_its_own)
 	struct ph_target *t = open_with(NULL, NULL);
 	has(t, BASE - 0x100000, lib + 0x1000, PAGE);
 	ck_assert_uint_eq(notes.kind[PH_NOTE_MISSING_FILE].count, 0);
+	/* and all that there is of it: the rest is where it is loaded */
+	const struct ph_module *m = ph_target_module_at(t, BASE - 0x100000);
+	ph_addr addr;
+	uint64_t n;
+	const uint8_t *bytes;
+	ck_assert_ptr_nonnull(m);
+	ck_assert_ptr_null(ph_target_module_at(t, BASE - 0x100000 + PAGE));
+	ck_assert(!ph_module_code(m, 0, &addr, &n, &bytes));
+	ck_assert(!ph_module_data(m, 0, &addr, &n, &bytes));
+	ck_assert(ph_module_code(ph_target_module_at(t, BASE), 0, &addr, &n, &bytes));
+	ck_assert_uint_eq(addr, BASE + 0x1000);
 	ph_target_close(t);
 }
 END_TEST

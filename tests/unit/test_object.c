@@ -254,6 +254,124 @@ START_TEST(test_long_chain)
 }
 END_TEST
 
+/* ---- two interpreters ------------------------------------------------------------------------ */
+
+static struct ph_interp both[2];
+
+/* What is made from now on is on the lists of a second one, or up to 3.8 on those of the first. */
+static void second_interpreter(bool own_lists)
+{
+	both[0] = h.interp;
+	both[1] = (struct ph_interp){ .address = fake_block(&h, 64), .id = 7,
+				      .gc = own_lists ? fake_block(&h, 96) : h.interp.gc };
+	for (unsigned i = 0; own_lists && i < 3; i++) {
+		h.lists[i] = both[1].gc + 24 * i;
+		fake_u64(&h, h.lists[i], h.lists[i]);
+		fake_u64(&h, h.lists[i] + 8, h.lists[i]);
+	}
+}
+
+static struct ph_graph *build_both(void)
+{
+	struct ph_graph *g;
+	fake_heap_seal(&h);
+	h.rt.interps = both;
+	h.rt.ninterps = 2;
+	struct ph_err *err = ph_graph_build(&h.rt, NULL, &h.notes, &g);
+	ck_assert_msg(!err, "%s", err ? ph_err_message(err) : "");
+	return g;
+}
+
+static uint32_t owner(const struct ph_graph *g, ph_addr at)
+{
+	ck_assert_uint_ne(ph_graph_find(g, at), 0);
+	return ph_graph_interp(g, ph_graph_find(g, at));
+}
+
+/* Each object belongs to somebody, and all of them together are all. */
+static void check_shares(struct ph_graph *g)
+{
+	uint64_t n = 0, bytes = 0, tracked = 0;
+	ck_assert_uint_eq(g->ninterps, 2);
+	ck_assert_int_eq((int)g->interps[1].id, 7);
+	for (uint32_t i = 0; i <= g->ninterps; i++) {
+		n += g->interps[i].objects;
+		bytes += g->interps[i].bytes;
+		tracked += g->interps[i].tracked;
+	}
+	ck_assert_uint_eq(n, g->n - 1);
+	ck_assert_uint_eq(bytes, g->shallow_bytes + g->uncounted_bytes);
+	ck_assert_uint_eq(tracked, g->tracked);
+}
+
+START_TEST(test_by_lists)
+{
+	ph_addr shared = fake_str(&h, "shared"), first = fake_str(&h, "first"), second = fake_str(&h, "second");
+	ph_addr a = fake_list(&h, (ph_addr[]){ shared, first }, 2);
+	second_interpreter(true);
+	ph_addr b = fake_list(&h, (ph_addr[]){ shared, second, a }, 3);
+	fake_hold(&h, b, 1);
+	struct ph_graph *g = build_both();
+	check_shares(g);
+	ck_assert_uint_eq(owner(g, a), 0); /* though the other's is what holds it */
+	ck_assert_uint_eq(owner(g, b), 1);
+	ck_assert_uint_eq(owner(g, first), 0);
+	ck_assert_uint_eq(owner(g, second), 1);
+	ck_assert_uint_eq(owner(g, shared), 2);
+	ck_assert_uint_eq(owner(g, h.list), 2); /* a static type */
+	ck_assert_ptr_null(ph_graph_select(g, 1));
+	ck_assert_uint_eq(g->objects, 2);
+	ck_assert_uint_eq(g->tracked, 1);
+	ck_assert_uint_eq(g->references, 3);
+	ph_graph_free(g);
+}
+END_TEST
+
+/* A list that leads from one interpreter's into another's is broken, and ends. */
+START_TEST(test_lists_that_meet)
+{
+	ph_addr a = fake_list(&h, NULL, 0);
+	second_interpreter(true);
+	ph_addr b = fake_list(&h, NULL, 0);
+	fake_hold(&h, a, 1);
+	fake_hold(&h, b, 1);
+	fake_u64(&h, b - 16, a - 16);
+	struct ph_graph *g = build_both();
+	check_shares(g);
+	ck_assert_uint_eq(owner(g, a), 0);
+	ck_assert_uint_eq(owner(g, b), 1);
+	ck_assert_uint_ge(h.notes.kind[PH_NOTE_BAD_LIST].count, 1);
+	ph_graph_free(g);
+}
+END_TEST
+
+/* Up to 3.8: by what sys.modules leads to. */
+START_TEST(test_by_modules)
+{
+	ph_addr shared = fake_str(&h, "shared"), second = fake_str(&h, "second"), key = fake_str(&h, "key");
+	ph_addr a = fake_list(&h, (ph_addr[]){ shared }, 1), nobody = fake_list(&h, NULL, 0);
+	second_interpreter(false);
+	ph_addr b = fake_list(&h, (ph_addr[]){ shared, second }, 2);
+	ph_addr modules = fake_dict(&h, (ph_addr[]){ key }, (ph_addr[]){ b }, 1);
+	ph_addr others = fake_dict(&h, (ph_addr[]){ key }, (ph_addr[]){ a }, 1);
+	fake_u64(&h, both[0].address + 8, others);
+	fake_u64(&h, both[1].address + 8, modules);
+	fake_hold(&h, modules, 1);
+	fake_hold(&h, others, 1);
+	fake_hold(&h, nobody, 1);
+	struct ph_graph *g = build_both();
+	check_shares(g);
+	ck_assert_uint_eq(owner(g, a), 0);
+	ck_assert_uint_eq(owner(g, b), 1);
+	ck_assert_uint_eq(owner(g, modules), 1);
+	ck_assert_uint_eq(owner(g, second), 1);
+	ck_assert_uint_eq(owner(g, shared), 2);
+	ck_assert_uint_eq(owner(g, key), 2);
+	ck_assert_uint_eq(owner(g, nobody), 2);
+	ph_graph_free(g);
+}
+END_TEST
+
 Suite *object_suite(void);
 Suite *object_suite(void)
 {
@@ -274,6 +392,9 @@ Suite *object_suite(void)
 	tcase_add_test(t, test_dict_with_impossible_table);
 	tcase_add_test(t, test_too_few_counts);
 	tcase_add_test(t, test_long_chain);
+	tcase_add_test(t, test_by_lists);
+	tcase_add_test(t, test_lists_that_meet);
+	tcase_add_test(t, test_by_modules);
 	suite_add_tcase(s, t);
 	return s;
 }

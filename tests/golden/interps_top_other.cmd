@@ -1,0 +1,1 @@
+pyheap top --interpreter 3 in/interps_top.json
