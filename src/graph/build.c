@@ -118,9 +118,21 @@ static bool held_from_outside(const struct ph_build *b, const struct ph_graph *g
 	return g->refcount[node] != found;
 }
 
-static struct ph_err *seeds_fill(const struct ph_build *b, struct ph_graph *g, const uint32_t *found)
+/* *at: index into found->more, which is gone through with the nodes. */
+static uint32_t found_to(const struct build_found *found, uint32_t node, size_t *at)
+{
+	uint64_t n = 0;
+	for (unsigned i = 0; i < PH_WORKERS_MAX && found->few[i]; i++)
+		n += found->few[i][node];
+	for (; *at < found->more.n && found->more.items[*at] == node; ++*at)
+		n += 256;
+	return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+}
+
+static struct ph_err *seeds_fill(const struct ph_build *b, struct ph_graph *g, const struct build_found *found)
 {
 	struct PH_VEC(uint32_t) seeds = { 0 };
+	size_t at = 0;
 	for (uint32_t i = 0; i < g->ntypes; i++)
 		if (!g->types[i].heap && g->types[i].node)
 			g->flags[g->types[i].node] |= PH_NODE_SEED;
@@ -130,7 +142,7 @@ static struct ph_err *seeds_fill(const struct ph_build *b, struct ph_graph *g, c
 		g->flags[node] |= node ? PH_NODE_SEED : 0;
 	}
 	for (uint32_t node = 1; node < g->n; node++) {
-		if (held_from_outside(b, g, node, found[node]))
+		if (held_from_outside(b, g, node, found_to(found, node, &at)))
 			g->flags[node] |= PH_NODE_SEED;
 		if (ph_interrupted_at(node) || (g->flags[node] & PH_NODE_SEED && !PH_VEC_PUSH(&seeds, node))) {
 			ph_vec_free(&seeds);
@@ -146,11 +158,11 @@ static struct ph_err *seeds_fill(const struct ph_build *b, struct ph_graph *g, c
 
 static struct ph_err *fill(struct ph_build *b, struct ph_graph *g)
 {
-	uint32_t *found = NULL;
+	struct build_found found = { 0 };
 	struct ph_err *err = build_fill(b, g, &found);
 	if (!err)
-		err = seeds_fill(b, g, found);
-	ph_big_free(found, g->n * sizeof *found);
+		err = seeds_fill(b, g, &found);
+	build_found_free(&found);
 	if (!err)
 		err = build_roots(b, g);
 	if (!err)

@@ -71,9 +71,16 @@ bool build_reread_undo(struct ph_build *b);
 /* Notes what stayed. */
 void build_reread_note(struct ph_build *b);
 void build_reread_free(struct ph_build *b);
-/* Reads every marked object again into g's arrays, whose types are there. ret_found[n]:
- * counted references found to each node; freed with ph_big_free(). */
-struct ph_err *build_fill(struct ph_build *b, struct ph_graph *g, uint32_t **ret_found);
+/* Counted references found to each node: few have more than 255. */
+struct build_found {
+	uint8_t *few[PH_WORKERS_MAX]; /* [n] of each thread, modulo 256, … */
+	struct PH_VEC(uint32_t) more; /* … and the node once for each 256 more, ascending */
+	uint32_t n;
+};
+/* Reads every marked object again into g's arrays, whose types are there. ret: zeroed;
+ * freed with build_found_free(), also after an error. */
+struct ph_err *build_fill(struct ph_build *b, struct ph_graph *g, struct build_found *ret);
+void build_found_free(struct build_found *found);
 /* The node of a reference, 0 when it leads nowhere. */
 static inline uint32_t build_target(const struct ph_build *b, ph_ref ref)
 {

@@ -15,7 +15,8 @@ struct fill {
 struct filler {
 	struct fill *f;
 	struct build_batch batch;
-	uint32_t *found;     /* [n] counted references found to each node */
+	uint8_t *found;      /* [n] see struct build_found; and the other part of it: */
+	struct PH_VEC(uint32_t) more;
 	uint64_t edge, end;  /* where the next one goes, and where those of the chunk end */
 	struct PH_VEC(struct ph_big_size) big;
 	struct PH_VEC(struct ph_graph_weak) weak;
@@ -98,7 +99,8 @@ static void edges_fill(struct filler *k, uint32_t end)
 	const struct ph_index *index = &k->f->b->index;
 	const struct build_batch *batch = &k->batch;
 	struct ph_graph *g = k->f->g;
-	uint32_t *edges = g->edges, *found = k->found;
+	uint32_t *edges = g->edges;
+	uint8_t *found = k->found;
 	uint64_t edge = k->edge, i = 0;
 	for (unsigned j = 0; j < batch->n; j++) {
 		uint32_t node = end - batch->n + j;
@@ -115,7 +117,8 @@ static void edges_fill(struct filler *k, uint32_t end)
 		}
 	}
 	for (uint64_t e = k->edge; e < edge; e++)
-		found[edges[e] & PH_EDGE_ID] += !(edges[e] & PH_EDGE_BORROWED);
+		if (!(edges[e] & PH_EDGE_BORROWED) && !++found[edges[e] & PH_EDGE_ID])
+			k->nomem |= !PH_VEC_PUSH(&k->more, edges[e] & PH_EDGE_ID);
 	k->edge = edge;
 	build_batch_clear(&k->batch);
 }
@@ -187,8 +190,14 @@ static int weak_order(const void *pa, const void *pb)
 	return a->to != b->to ? (a->to > b->to) - (a->to < b->to) : (a->from > b->from) - (a->from < b->from);
 }
 
+static int node_order(const void *pa, const void *pb)
+{
+	uint32_t a = *(const uint32_t *)pa, b = *(const uint32_t *)pb;
+	return (a > b) - (a < b);
+}
+
 /* What each thread has found becomes the first one's. */
-static void gather(struct filler *fillers, unsigned n, uint32_t nodes)
+static void gather(struct filler *fillers, unsigned n)
 {
 	struct filler *first = &fillers[0];
 	for (unsigned i = 1; i < n; i++) {
@@ -198,22 +207,24 @@ static void gather(struct filler *fillers, unsigned n, uint32_t nodes)
 			first->nomem |= !PH_VEC_PUSH(&first->big, k->big.items[j]);
 		for (size_t j = 0; j < k->weak.n; j++)
 			first->nomem |= !PH_VEC_PUSH(&first->weak, k->weak.items[j]);
-		for (uint32_t node = 1; k->found && node < nodes; node++)
-			first->found[node] += k->found[node];
+		for (size_t j = 0; j < k->more.n; j++)
+			first->nomem |= !PH_VEC_PUSH(&first->more, k->more.items[j]);
 	}
 	if (first->big.n)
 		qsort(first->big.items, first->big.n, sizeof *first->big.items, big_order);
+	if (first->more.n)
+		qsort(first->more.items, first->more.n, sizeof *first->more.items, node_order);
 	if (first->weak.n)
 		qsort(first->weak.items, first->weak.n, sizeof *first->weak.items, weak_order);
 }
 
-static struct ph_err *fill_all(struct fill *f, struct filler *fillers, unsigned n)
+static struct ph_err *fill_all(struct fill *f, struct filler *fillers, unsigned n, struct build_found *found)
 {
 	struct ph_graph *g = f->g;
 	struct filler *first = &fillers[0];
 	for (unsigned i = 0; i < n; i++) {
 		fillers[i].f = f;
-		fillers[i].found = ph_big_alloc(g->n * sizeof *fillers[i].found);
+		fillers[i].found = found->few[i] = ph_big_alloc(found->n);
 		if (!fillers[i].found)
 			return ph_err_nomem();
 	}
@@ -221,33 +232,42 @@ static struct ph_err *fill_all(struct fill *f, struct filler *fillers, unsigned 
 	ph_progress_end();
 	if (ph_interrupted)
 		return ph_err_interrupted();
-	gather(fillers, n, g->n);
+	gather(fillers, n);
 	ph_graph_set_edge_start(g, g->n, g->nedges);
 	g->big = first->big.items;
 	g->nbig = (uint32_t)first->big.n;
 	g->weak = first->weak.items;
 	g->nweak = (uint32_t)first->weak.n;
+	found->more.items = first->more.items;
+	found->more.n = first->more.n;
 	first->big.items = NULL;
 	first->weak.items = NULL;
+	first->more.items = NULL;
 	return first->nomem || first->batch.refs.nomem ? ph_err_nomem() : NULL;
 }
 
-struct ph_err *build_fill(struct ph_build *b, struct ph_graph *g, uint32_t **ret_found)
+void build_found_free(struct build_found *found)
+{
+	for (unsigned i = 0; i < PH_WORKERS_MAX; i++)
+		ph_big_free(found->few[i], found->n);
+	ph_vec_free(&found->more);
+}
+
+struct ph_err *build_fill(struct ph_build *b, struct ph_graph *g, struct build_found *ret)
 {
 	struct fill f = { .b = b, .g = g, .generation = biggest_list(b) };
 	struct filler fillers[PH_WORKERS_MAX] = { 0 };
-	struct ph_err *err = fill_all(&f, fillers, b->workers);
+	ret->n = g->n;
+	struct ph_err *err = fill_all(&f, fillers, b->workers, ret);
 	for (unsigned i = 0; i < b->workers; i++) {
-		if (err || i)
-			ph_big_free(fillers[i].found, g->n * sizeof *fillers[i].found);
 		build_batch_free(&fillers[i].batch);
 		ph_vec_free(&fillers[i].big);
 		ph_vec_free(&fillers[i].weak);
+		ph_vec_free(&fillers[i].more);
 	}
 	if (err)
 		return err;
 	struct ph_notes again = { 0 }; /* what these lists have to say was noted */
 	ph_runtime_tracked(b->rt, 1u << f.generation, &again, generation_set, &f);
-	*ret_found = fillers[0].found;
 	return NULL;
 }
