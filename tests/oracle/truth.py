@@ -42,6 +42,7 @@ FLAGS_OF = type.__dict__["__flags__"].__get__
 MODULE_OF = type.__dict__["__module__"].__get__
 QUALNAME_OF = type.__dict__["__qualname__"].__get__
 C_METHOD = type(list.append)
+FUNCTION = type(lambda: 0)
 BYTESIO = _io.BytesIO
 VERSION = sys.version_info
 IN_OTHERS = """TRUTH = {"__name__": "truth"}
@@ -68,7 +69,7 @@ def describe(out):
         if new:
             harness.add(id(o))
         elif o is MARK and MARK is not None:
-            new = True
+            new = not FREE_THREADED
     if FREE_THREADED:
         generation = dict.fromkeys(map(id, gc.get_objects()), "null")
     else:
@@ -88,6 +89,17 @@ def describe(out):
     own = {id(todo), id(found), id(generation), id(harness)}
     own.add(id(own))
     own |= harness
+    if FREE_THREADED and MARK is not None:
+        # no order tells here what was made to ask: the outermost code, and the function made of it
+        frame = sys._getframe()
+        while frame.f_back is not None:
+            frame = frame.f_back
+        frame = frame.f_code
+        harness.add(id(frame))
+        for o in todo:
+            if type(o) is FUNCTION and o.__code__ is frame:
+                harness.add(id(o))
+        own |= harness
     # the lists made since the fork are in no report of the target
     # (no comprehension here: it would make a cell of `own`)
     found, todo = todo, []

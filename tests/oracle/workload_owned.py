@@ -329,6 +329,9 @@ def code_owns(code, asked):
             held.append(code.co_code)
         if asked and VERSION >= (3, 12):
             held += [code.co_varnames, code.co_cellvars, code.co_freevars]
+    # a free-threaded build's code visits its constants
+    if any(r is code.co_consts for r in gc.get_referents(code)):
+        del held[0]
     owns(code, *held)
 
 
