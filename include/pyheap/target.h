@@ -157,7 +157,7 @@ bool ph_module_code(const struct ph_module *module, size_t i, ph_addr *ret_addr,
  * there are no more. */
 bool ph_module_data(const struct ph_module *module, size_t i, ph_addr *ret_addr, uint64_t *ret_n,
 		    const uint8_t **ret_bytes);
-/* The i-th range of a process's memory of which all that mem does not have was never
+/* The i-th range of the target's memory of which all that mem does not have was never
  * written to and reads as zeroes; false when there are no more. */
 bool ph_target_zeroes(const struct ph_target *target, size_t i, ph_addr *ret_start, ph_addr *ret_end);
 /* The module whose mappings hold addr, or NULL. */

@@ -7,12 +7,34 @@
 #define SAMPLE 4096         /* words of a buffer that tell what it holds, … */
 #define SAMPLE_SHARE 16     /* … when one in so many is an object: records have other fields, too */
 
+#define MUTEX_BITS 3u /* ob_mutex: locked, somebody waits */
+#define GC_BITS 0x7fu /* ob_gc_bits that have a meaning */
+#define NO_COUNT (1ll << 31)
+#define DEFERRED (INT64_MAX / 16) /* counts above that are of objects that only the collector frees */
+
+/* The same of the two counts, the lock and the bits of a free-threaded build. */
+static bool plausible_counts(struct ph_objects *os, ph_addr p)
+{
+	const struct ph_layout *l = os->layout;
+	const uint8_t *head = ph_mem_at(os->mem, p, ph_layout_size(l, PH_S_PyObject));
+	if (!head || head[ph_layout_off(l, PH_F_PyObject_ob_mutex)] & ~MUTEX_BITS ||
+	    head[ph_layout_off(l, PH_F_PyObject_ob_gc_bits)] & ~GC_BITS)
+		return false;
+	uint32_t local = ph_load_u32(head + ph_layout_off(l, PH_F_PyObject_ob_ref_local));
+	int64_t shared = (int64_t)ph_load_u64(head + ph_layout_off(l, PH_F_PyObject_ob_ref_shared));
+	int64_t count = (int64_t)local + (shared >> 2);
+	return local == UINT32_MAX || (count > 0 && count < NO_COUNT) || count > DEFERRED;
+}
+
 /* The count rules out most structs that only look like objects, because their
  * second word is a pointer to a type; in a table of types the first is one, too. */
-static bool plausible_count(struct ph_objects *os, uint64_t word)
+static bool plausible_count(struct ph_objects *os, ph_addr p)
 {
-	if (os->rt->free_threaded) /* of one thread's and all others' one is mostly 0 */
-		return true;
+	uint64_t word;
+	if (os->rt->free_threaded)
+		return plausible_counts(os, p);
+	if (!ph_mem_u64(os->mem, p + ph_layout_off(os->layout, PH_F_PyObject_ob_refcnt), &word))
+		return false;
 	bool count = word > 0 && word < 1ull << 31;
 	if (os->immortals)
 		count = has(os, PH_F_PyObject_ob_overflow) ? (uint32_t)word && !(word >> 32 & 0xffff)
@@ -32,7 +54,8 @@ static bool is_in_buffer(struct ph_objects *os, ph_addr p)
 	return true;
 }
 
-/* A collected object has a head before it: linked both ways, or empty. */
+/* A collected object has a head before it (but in free-threaded builds): linked both ways, or
+ * empty. */
 static bool plausible_head(struct ph_objects *os, ph_addr p)
 {
 	ph_addr head = p - os->head_size;
@@ -59,10 +82,8 @@ static bool plausible_size(struct ph_objects *os, ph_addr p, const struct ph_typ
 
 static bool is_object(struct ph_objects *os, ph_addr p)
 {
-	uint64_t count, type;
-	if (!p || p & 7 || p >> PH_ADDR_BITS || is_in_buffer(os, p) ||
-	    !ph_mem_u64(os->mem, p + ph_layout_off(os->layout, PH_F_PyObject_ob_refcnt), &count) ||
-	    !plausible_count(os, count))
+	uint64_t type;
+	if (!p || p & 7 || p >> PH_ADDR_BITS || is_in_buffer(os, p) || !plausible_count(os, p))
 		return false;
 	if (!ph_mem_u64(os->mem, p + os->off_type, &type) || is_in_buffer(os, type))
 		return false;

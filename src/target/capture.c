@@ -331,6 +331,8 @@ double ph_target_pause_ms(const struct ph_target *target)
 bool ph_target_zeroes(const struct ph_target *target, size_t i, ph_addr *ret_start, ph_addr *ret_end)
 {
 	const struct ph_process *p = target->kind == PH_TARGET_PROCESS ? target->priv : NULL;
+	if (target->kind == PH_TARGET_CORE && target->priv)
+		return ph_core_zeroes(target, i, ret_start, ret_end);
 	for (size_t k = 0; p && !p->low_memory && !p->copy.bad.n && k < p->maps.n; k++) {
 		const struct ph_mapping *m = &p->maps.items[k];
 		if (!m->readable || !m->writable || m->shared || (m->path && m->path[0] != '[') || i--)

@@ -190,7 +190,8 @@ static void set_permissions(struct ph_core *core)
 	}
 }
 
-static struct ph_err *add_own_bytes(const struct ph_core *core, struct ph_mem *mem)
+/* sparse: without what is only reserved, which takes a look at all of it. */
+static struct ph_err *add_own_bytes(const struct ph_core *core, bool sparse, struct ph_mem *mem)
 {
 	for (size_t i = 0; i < core->loads.n; i++) {
 		const struct ph_core_load *load = &core->loads.items[i];
@@ -205,11 +206,26 @@ static struct ph_err *add_own_bytes(const struct ph_core *core, struct ph_mem *m
 			.offset = load->offset,
 			.writable = load->writable,
 		};
-		struct ph_err *err = ph_mem_add(mem, &seg);
+		struct ph_err *err = sparse && ph_core_is_arena(load) ? ph_core_add_arena(core, &seg, mem)
+									: ph_mem_add(mem, &seg);
 		if (err)
 			return err;
 	}
 	return NULL;
+}
+
+bool ph_core_zeroes(const struct ph_target *target, size_t i, ph_addr *ret_start, ph_addr *ret_end)
+{
+	const struct ph_core *core = target->priv;
+	for (size_t k = 0; k < core->loads.n; k++) {
+		const struct ph_core_load *load = &core->loads.items[k];
+		if (!ph_core_is_arena(load) || i--)
+			continue;
+		*ret_start = load->start;
+		*ret_end = load->start + load->held;
+		return true;
+	}
+	return false;
 }
 
 /* ---- open ------------------------------------------------------------------------------- */
@@ -310,7 +326,7 @@ static struct ph_err *read_contents(struct ph_core *core, struct ph_target *targ
 	core->own = ph_mem_new();
 	if (!core->own)
 		return ph_err_nomem();
-	struct ph_err *err = add_own_bytes(core, core->own);
+	struct ph_err *err = add_own_bytes(core, false, core->own);
 	if (!err)
 		err = ph_mem_seal(core->own);
 	if (!err)
@@ -447,7 +463,7 @@ struct ph_err *ph_core_capture(struct ph_target *target, struct ph_notes *notes)
 		return ph_err_nomem();
 	struct ph_err *err = copy_threads(core, target);
 	if (!err)
-		err = add_own_bytes(core, target->mem);
+		err = add_own_bytes(core, true, target->mem);
 	if (!err)
 		err = add_files(core, target, target->mem);
 	return err ? err : ph_mem_seal(target->mem);

@@ -31,6 +31,8 @@ struct ph_err *ph_core_open(struct ph_target *target, const struct ph_target_opt
 			    struct ph_notes *notes);
 struct ph_err *ph_core_capture(struct ph_target *target, struct ph_notes *notes);
 void ph_core_close(struct ph_target *target);
+/* ph_target_zeroes() of a core. */
+bool ph_core_zeroes(const struct ph_target *target, size_t i, ph_addr *ret_start, ph_addr *ret_end);
 /* n bytes that the core itself has. */
 bool ph_core_peek(const struct ph_target *target, ph_addr addr, void *buf, size_t n);
 
