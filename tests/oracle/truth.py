@@ -52,6 +52,7 @@ TRUTH['describe'](None)
 TRUTH['collect'](None)
 TRUTH['MARK'] = []
 """
+ASKED = set()
 MARK = None         # in an interpreter that compiles code to be asked: what is newer was made for that
 FREE_THREADED = not getattr(sys, "_is_gil_enabled", bool)() and VERSION >= (3, 13)
 # a function that takes keywords makes a tuple of them when it is called first
@@ -90,16 +91,20 @@ def describe(out):
     own.add(id(own))
     own |= harness
     if FREE_THREADED and MARK is not None:
-        # no order tells here what was made to ask: the outermost code, and the function made of it
+        # no order tells here what was made to ask: the outermost code, what the parser
+        # has made of its text, and the function made of the code
         frame = sys._getframe()
         while frame.f_back is not None:
             frame = frame.f_back
         frame = frame.f_code
-        harness.add(id(frame))
+        harness.update((id(ASKED), id(frame), id(frame.co_consts), id(frame.co_names)))
         for o in todo:
             if type(o) is FUNCTION and o.__code__ is frame:
                 harness.add(id(o))
+            elif type(o) is list and any([r is frame.co_names[0] for r in o]):
+                harness.add(id(o))
         own |= harness
+        ASKED.update(harness)
     # the lists made since the fork are in no report of the target
     # (no comprehension here: it would make a cell of `own`)
     found, todo = todo, []
@@ -207,6 +212,8 @@ def collect(out):
     if found and len(gc.garbage) == before:
         garbage[0] = found          # 3.9: gc.garbage is the main interpreter's in all of them
     for o in gc.garbage[before:]:
+        if id(o) in ASKED:
+            continue                # a free-threaded build has not freed it yet
         garbage[id(type(o))] = garbage.get(id(type(o)), 0) + 1
     os.write(out, ('{"garbage": {%s}}\n' % ", ".join(['"%#x": %d' % pair for pair in garbage.items()])).encode())
 
@@ -252,8 +259,10 @@ def execute_in_threads(code, script, number):
         _thread.start_new_thread(thread, (i,))
     while len(made) < number:
         time.sleep(0.01)
+    # the workload may have started others
+    left = len(os.listdir("/proc/self/task")) - number // 2
     end.release()
-    while len(os.listdir("/proc/self/task")) > 1 + (number + 1) // 2 or not at_rest():
+    while len(os.listdir("/proc/self/task")) > left or not at_rest():
         time.sleep(0.01)
     return made
 
