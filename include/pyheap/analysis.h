@@ -50,6 +50,7 @@ struct ph_cycle_step {
 /* Strongly connected components that look alike. */
 struct ph_cycle_group {
 	bool garbage;
+	uint32_t interp;         /* index; those of each interpreter are groups of their own */
 	struct ph_cycle_step *steps; /* a shortest cycle through the first component's lowest object of a
 				      * class of its own kind; step i leads to step i + 1, the last to the first */
 	uint32_t nsteps;          /* at most 64 */
@@ -142,7 +143,7 @@ const char *ph_root_kind_text(unsigned kind);
 char *ph_root_name_text(const struct ph_graph *g, uint32_t root);
 
 /* Paths of all instances of a type (or of all of one name), equal but for indices and
- * for keys that are values merged into one. */
+ * for keys that are values merged into one; those of each interpreter by themselves. */
 struct ph_path_group {
 	struct ph_path path;       /* of one of them */
 	uint64_t count;            /* instances */

@@ -35,6 +35,8 @@ struct ph_graph_type {
 	uint8_t form;             /* enum ph_type_form */
 	bool weakrefable;         /* instances can be weakly referenced */
 	bool heap;                /* a heap type (Python class or from a C module) */
+	bool collected;           /* instances can be tracked by the collector, … */
+	bool let_go;              /* … which no longer does, when it looks at one that refers to none of these */
 	uint64_t refs_differ, sizes_differ; /* objects whose own code says something else (verify) … */
 	ph_addr differs_at;       /* … and the first of them */
 	bool whole;               /* all that its instances hold is known, what they do not visit, too */
@@ -73,6 +75,14 @@ struct ph_graph_thread {
 	uint32_t frames, nframes; /* frames[frames .. frames + nframes), the innermost first */
 };
 
+/* An interpreter of several, and its share of the objects. */
+#define PH_GRAPH_INTERPS_MAX 4096
+struct ph_graph_interp {
+	int64_t id;                  /* as `interpreters.get_current()` shows it */
+	uint64_t objects, tracked, bytes; /* bytes: shallow + uncounted */
+	uint64_t threads;
+};
+
 struct ph_graph;
 /* Where labels and names of objects come from: the target, or a snapshot. Use
  * ph_graph_labels(), _label_id(), _label_text() and _describe(). */
@@ -109,8 +119,14 @@ struct ph_graph {
 	uint32_t nweak;
 	struct ph_big_size { uint32_t node; uint64_t shallow, uncounted; } *big; /* [nbig] by node */
 	uint32_t nbig;
+	/* where there is more than one interpreter, else NULL and 0: */
+	struct ph_graph_interp *interps; /* [ninterps + 1] the main one first; the last: what is of none alone */
+	uint32_t ninterps;
+	uint16_t *interp_;           /* [n] index into interps; use ph_graph_interp() */
+	uint32_t only;               /* index + 1 of the one that is asked about; 0: all. ph_graph_select() */
 
-	/* totals */
+	/* totals, of what is asked about */
+	uint64_t objects, references;
 	uint64_t tracked, generations[4];
 	uint64_t shallow_bytes, uncounted_bytes;
 	uint64_t garbage_objects, garbage_bytes; /* bytes: shallow + uncounted */
@@ -171,6 +187,19 @@ static inline int ph_graph_generation(const struct ph_graph *g, uint32_t node)
 {
 	return (g->flags[node] & PH_NODE_GEN_MASK) >> PH_NODE_GEN_SHIFT;
 }
+/* Index of the interpreter that an object belongs to; ninterps: to none alone, or not known. */
+static inline uint32_t ph_graph_interp(const struct ph_graph *g, uint32_t node)
+{
+	return g->interp_ ? g->interp_[node] : 0;
+}
+/* Whether an object is one of those that are asked about: rows and totals are of these, paths and
+ * retained sizes are what they are among all. */
+static inline bool ph_graph_selected(const struct ph_graph *g, uint32_t node)
+{
+	return !g->only || g->interp_[node] + 1u == g->only;
+}
+/* Asks about one interpreter's objects (index; ninterps: what is of none alone). */
+struct ph_err *ph_graph_select(struct ph_graph *g, uint32_t interp);
 /* Whether all that it holds is in the graph. */
 static inline bool ph_graph_whole(const struct ph_graph *g, uint32_t node)
 {
@@ -232,7 +261,7 @@ bool ph_graph_alloc_nodes(struct ph_graph *g, uint32_t n);
 bool ph_graph_alloc_edges(struct ph_graph *g, uint64_t nedges);
 /* types, roots, big and seeds are malloc() memory, as are names in them. */
 
-/* Sets the totals but those of the garbage, from the arrays. */
+/* Sets the totals but those of the garbage, and each interpreter's, from the arrays. */
 void ph_graph_sum(struct ph_graph *g);
 
 #endif

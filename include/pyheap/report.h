@@ -82,6 +82,7 @@ struct ph_report_meta {
 	const char *version, *arch;
 	bool debug_build, free_threaded;
 	uint64_t interpreters;
+	const char *interpreter;    /* that is asked about: its ID, or "shared"; NULL = all */
 	uint64_t rss_bytes;         /* 0 = unknown */
 	const struct ph_notes *notes;
 };
@@ -215,6 +216,8 @@ struct ph_err *ph_report_load(const char *path, const char *name, json_t **ret);
 /* The command that made it, and its --by; "" when it does not say. */
 const char *ph_report_command(const json_t *doc);
 const char *ph_report_by(const json_t *doc);
+/* The interpreter whose objects it is about, or that a row of it is of: "3", "shared"; "" = all. */
+const char *ph_report_interpreter(const json_t *doc, char buf[24]);
 /* Two documents are of the same process: PID and program are known and equal. */
 bool ph_report_same_process(const json_t *a, const json_t *b);
 /* Rows were left out of it. */

@@ -10,7 +10,10 @@ struct ph_interp {
 	ph_addr address;
 	int64_t id;
 	ph_addr gc; /* its struct _gc_runtime_state */
+	bool collecting; /* its collector is at work (3.8: that of all) */
 };
+/* In place of an interpreter's index: of none alone, or not known. */
+#define PH_NO_INTERP UINT32_MAX
 
 /* A place that may be _PyRuntime. */
 struct ph_runtime_place {
@@ -83,9 +86,9 @@ void ph_runtime_version(const struct ph_runtime *rt, char buf[32]);
  * 0 = nobody, or not known. */
 struct ph_gil {
 	ph_addr holder;      /* the thread state that holds it */
-	ph_addr main_thread; /* that of the main thread */
+	ph_addr main_thread; /* that of the main thread; free-threaded: of one that is at rest, if there is one */
 	ph_addr storage;     /* base of the holder's thread-local storage */
-	ph_addr main_storage; /* and of the main thread's */
+	ph_addr main_storage; /* and of main_thread's */
 	ph_addr current;     /* up to 3.11: where the pointer to the holder is */
 	ph_addr address;     /* of the GIL itself */
 };
@@ -144,22 +147,22 @@ bool ph_py_type_name(const struct ph_runtime *rt, ph_addr type, char *buf, size_
 #define PH_GENERATION_ANY 2       /* of a build that has none (free-threaded) */
 #define PH_GENERATION_PERMANENT 3 /* gc.freeze() */
 
-/* Calls fn(ctx, object, generation) for every object that the collector tracks: on a gc
- * list of generation 0, 1, 2, 3 = permanent, 4 = on a temporary list of a collection in
- * progress, or (free-threaded) in a heap, then ANY or PERMANENT; but
- * for the generations whose bit is set in `skip`. fn returns false when the object
- * was seen before (the list then ends, noted). */
-void ph_runtime_tracked(const struct ph_runtime *rt, unsigned skip, struct ph_notes *notes,
-			bool (*fn)(void *ctx, ph_addr object, int generation), void *ctx);
+/* Gets an object that the collector tracks: on a gc list of generation 0, 1, 2, 3 = permanent, 4 =
+ * on a temporary list of a collection in progress, or (free-threaded) in a heap, then ANY or
+ * PERMANENT; the index of the interpreter whose list or heap that is, PH_NO_INTERP where they share
+ * it (3.8) or it is not known. Returns false when the object was seen before (the list then ends,
+ * noted). */
+typedef bool ph_tracked_fn(void *ctx, ph_addr object, int generation, uint32_t interp);
+/* Calls fn for every such object but for the generations whose bit is set in `skip`. */
+void ph_runtime_tracked(const struct ph_runtime *rt, unsigned skip, struct ph_notes *notes, ph_tracked_fn *fn, void *ctx);
 /* The same; where a list is broken, broken(ctx, link) gets the last good link and what that
  * leads to. */
-void ph_runtime_lists(const struct ph_runtime *rt, unsigned skip, struct ph_notes *notes,
-		      bool (*fn)(void *ctx, ph_addr object, int generation),
+void ph_runtime_lists(const struct ph_runtime *rt, unsigned skip, struct ph_notes *notes, ph_tracked_fn *fn,
 		      void (*broken)(void *ctx, ph_addr link), void *ctx);
 /* ph_runtime_tracked() for all generations on two threads, from both ends of each list, the one calling
  * fn with ctx[0] and the other with ctx[1]. Not while a collection is in progress. */
-void ph_runtime_tracked_both(const struct ph_runtime *rt, struct ph_notes *notes,
-			     bool (*fn)(void *ctx, ph_addr object, int generation), void *const ctx[2]);
+void ph_runtime_tracked_both(const struct ph_runtime *rt, struct ph_notes *notes, ph_tracked_fn *fn,
+			     void *const ctx[2]);
 
 /* ---- roots ------------------------------------------------------------------------- */
 
@@ -174,6 +177,7 @@ struct ph_rootref {
 	ph_addr code;       /* LOCAL: the frame's code object, else 0 */
 	uint32_t line;      /* LOCAL: that the frame is at */
 	uint32_t frame;     /* LOCAL: index into the running frames */
+	uint32_t interp;    /* index of the interpreter whose it is */
 	char name[64];      /* LOCAL: variable ("" = operand stack); else the holder */
 };
 struct ph_rootrefs PH_VEC(struct ph_rootref);

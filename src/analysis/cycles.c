@@ -24,11 +24,31 @@ struct grouping {
 	uint32_t *group_of; /* of each component of the part at work */
 };
 
+/* The one interpreter that has objects in a component; ninterps: several, or none. */
+static uint32_t component_interp(const struct ph_graph *g, const uint32_t *nodes, uint32_t n)
+{
+	uint32_t ret = ph_graph_interp(g, nodes[0]);
+	for (uint32_t i = 1; i < n && g->interps; i++) {
+		uint32_t interp = ph_graph_interp(g, nodes[i]);
+		if (ret == g->ninterps)
+			ret = interp;
+		else if (interp != ret && interp != g->ninterps)
+			return g->ninterps;
+	}
+	return ret;
+}
+
+/* Whether it is one of those that are asked about. */
+static bool is_wanted(const struct ph_graph *g, const struct ph_components *c, uint32_t i)
+{
+	return !g->only || component_interp(g, c->members + c->start[i], c->start[i + 1] - c->start[i]) + 1 == g->only;
+}
+
 /* ---- finding a component's group ---------------------------------------------------- */
 
-static bool same_shape(const struct draft *d, enum state state, const struct ph_shape *s)
+static bool same_shape(const struct draft *d, enum state state, uint32_t interp, const struct ph_shape *s)
 {
-	if (d->hash != s->hash || d->state != state || d->period != s->period)
+	if (d->hash != s->hash || d->state != state || d->group.interp != interp || d->period != s->period)
 		return false;
 	for (uint32_t i = 0; i < d->nholders; i++)
 		if (d->holders[i] != ph_shape_step(s, i)->holder)
@@ -47,7 +67,8 @@ static bool slots_reserve(struct grouping *gr)
 	if (!slots)
 		return false;
 	for (uint32_t i = 0; i < gr->drafts.n; i++) {
-		uint64_t at = gr->drafts.items[i]->hash + gr->drafts.items[i]->state;
+		const struct draft *d = gr->drafts.items[i];
+		uint64_t at = d->hash + d->state + d->group.interp;
 		while (slots[at & (n - 1)])
 			at++;
 		slots[at & (n - 1)] = i + 1;
@@ -132,6 +153,7 @@ static struct draft *draft_new(struct grouping *gr, enum state state, struct ph_
 		d->holders[i] = ph_shape_step(s, i)->holder;
 	d->group.garbage = state == GARBAGE;
 	d->group.length = (uint32_t)s->steps.n;
+	d->group.interp = component_interp(gr->g, l->nodes, l->n);
 	if (fill_example(gr->opt, d, l, s) && ph_cut_begin(&d->cut, s, l) && PH_VEC_PUSH(&gr->drafts, d))
 		return d;
 	draft_free(d);
@@ -144,10 +166,11 @@ static bool find_draft(struct grouping *gr, enum state state, struct ph_local *l
 {
 	if (!slots_reserve(gr))
 		return false;
-	uint64_t at = s->hash + state;
+	uint32_t interp = component_interp(gr->g, l->nodes, l->n);
+	uint64_t at = s->hash + state + interp;
 	for (; gr->slots[at & (gr->nslots - 1)]; at++) {
 		*ret = gr->slots[at & (gr->nslots - 1)] - 1;
-		if (same_shape(gr->drafts.items[*ret], state, s))
+		if (same_shape(gr->drafts.items[*ret], state, interp, s))
 			return true;
 	}
 	if (!draft_new(gr, state, l, s))
@@ -182,9 +205,11 @@ static struct ph_err *group_components(struct grouping *gr, const struct ph_comp
 	struct ph_local l;
 	struct ph_shape s = { 0 };
 	struct ph_err *err = ph_local_init(&l, c, &gr->holders) ? NULL : ph_err_nomem();
-	for (uint32_t i = 0; !err && i < c->n; i++)
-		if (!add_component(gr, &l, &s, i, infra))
+	for (uint32_t i = 0; !err && i < c->n; i++) {
+		gr->group_of[i] = PH_NO_COMPONENT;
+		if (is_wanted(gr->g, c, i) && !add_component(gr, &l, &s, i, infra))
 			err = ph_interrupted ? ph_err_interrupted() : ph_err_nomem();
+	}
 	ph_shape_deinit(&s);
 	ph_local_deinit(&l);
 	return err;
@@ -275,15 +300,21 @@ static void count_components(const struct ph_graph *g, const struct ph_cycle_par
 			     struct ph_cycles *ret)
 {
 	for (uint32_t i = 0; i < parts->main.n; i++) {
+		if (!is_wanted(g, &parts->main, i))
+			continue;
 		if (g->flags[parts->main.members[parts->main.start[i]]] & PH_NODE_GARBAGE)
 			ret->garbage_components++;
 		else
 			ret->live_components++;
 	}
-	ret->infrastructure_count = parts->infra.n;
-	ret->infrastructure_objects = parts->infra.nmembers;
-	for (uint32_t m = 0; m < parts->infra.nmembers; m++)
-		ret->infrastructure_bytes += ph_graph_bytes(g, parts->infra.members[m]);
+	for (uint32_t i = 0; i < parts->infra.n; i++) {
+		if (!is_wanted(g, &parts->infra, i))
+			continue;
+		ret->infrastructure_count++;
+		ret->infrastructure_objects += parts->infra.start[i + 1] - parts->infra.start[i];
+		for (uint32_t m = parts->infra.start[i]; m < parts->infra.start[i + 1]; m++)
+			ret->infrastructure_bytes += ph_graph_bytes(g, parts->infra.members[m]);
+	}
 }
 
 static void grouping_deinit(struct grouping *gr)

@@ -14,7 +14,7 @@ static uint8_t *find_instances(const struct ph_graph *g, const char *type, uint6
 	for (uint32_t t = 0; t < g->ntypes; t++)
 		is_type[t] = !strcmp(g->types[t].name, type);
 	for (uint32_t node = 1; node < g->n; node++) {
-		wanted[node] = is_type[g->type[node]];
+		wanted[node] = is_type[g->type[node]] && ph_graph_selected(g, node);
 		*ret_count += wanted[node];
 	}
 	return wanted;
@@ -33,18 +33,19 @@ static int by_retained(const void *pa, const void *pb)
 struct groups {
 	struct ph_readings rs;
 	uint32_t *class_of;  /* [g->n] group of an instance; UINT32_MAX: none */
-	uint32_t *group;     /* [readings] its group; UINT32_MAX: none yet */
+	struct ph_map group; /* of a reading and an interpreter: number + 1 */
+	size_t most;         /* groups that there is room for */
 };
 
-/* A group for every reading that an instance has, with the path of the nearest one. */
+/* A group for every reading that an instance of an interpreter has, with the path of the nearest one. */
 static struct ph_err *make_groups(struct groups *gs, const uint8_t *wanted, struct ph_path_groups *ret)
 {
 	const struct ph_reach *r = gs->rs.r;
-	gs->group = malloc((gs->rs.items.n + 1) * sizeof *gs->group);
-	ret->groups = calloc(gs->rs.items.n + 1, sizeof *ret->groups);
-	if (!gs->group || !ret->groups)
+	gs->most = gs->rs.items.n * (r->g->ninterps + 1ull);
+	gs->most = gs->most < ret->count ? gs->most : ret->count;
+	ret->groups = calloc(gs->most + 1, sizeof *ret->groups);
+	if (!ret->groups)
 		return ph_err_nomem();
-	memset(gs->group, 0xff, (gs->rs.items.n + 1) * sizeof *gs->group);
 	memset(gs->class_of, 0xff, r->g->n * sizeof *gs->class_of);
 	for (uint32_t i = 0; i < r->nreached; i++) {
 		uint32_t state = r->order[i], node = ph_state_node(r, state);
@@ -52,15 +53,17 @@ static struct ph_err *make_groups(struct groups *gs, const uint8_t *wanted, stru
 			return ph_err_interrupted();
 		if (!wanted[node] || state != ph_reach_state(r, node))
 			continue;
-		uint32_t *group = &gs->group[gs->rs.of[state]];
-		if (*group == UINT32_MAX) {
+		uint32_t *group = ph_map_at(&gs->group, gs->rs.of[state], ph_graph_interp(r->g, node));
+		if (!group)
+			return ph_err_nomem();
+		if (!*group) {
 			struct ph_err *err = ph_path_find(r, node, &ret->groups[ret->n].path);
 			if (err)
 				return err;
-			*group = ret->n++;
+			*group = ++ret->n;
 		}
-		ret->groups[*group].count++;
-		gs->class_of[node] = *group;
+		ret->groups[*group - 1].count++;
+		gs->class_of[node] = *group - 1;
 		ret->unreached--;
 	}
 	return NULL;
@@ -102,7 +105,7 @@ struct ph_err *ph_path_groups_find(const struct ph_reach *r, const struct ph_dom
 		err = sum_retained(&gs, d, p);
 	ph_readings_deinit(&gs.rs);
 	ph_big_free(gs.class_of, r->g->n * sizeof *gs.class_of);
-	free(gs.group);
+	ph_map_free(&gs.group);
 	if (err) {
 		ph_path_groups_free(p);
 		return err;

@@ -11,6 +11,7 @@ struct heaviest {
 	const struct ph_graph *g;
 	const struct ph_dominators *d;
 	uint8_t *marks;       /* NULL: nothing is passed over */
+	uint32_t of;
 	uint64_t least;
 	struct PH_VEC(struct ph_heavy) rows;
 	struct PH_VEC(struct step) todo;
@@ -77,6 +78,8 @@ static void add_other(struct heaviest *h, uint64_t objects, uint64_t bytes)
 
 static void take(struct heaviest *h, uint32_t node)
 {
+	if (!h->of && !ph_graph_selected(h->g, node))
+		return;
 	h->nomem |= !PH_VEC_PUSH(&h->rows, (struct ph_heavy){ node, h->d->objects[node], h->d->retained[node] });
 }
 
@@ -99,7 +102,7 @@ static void children_of(struct heaviest *h, uint32_t place, unsigned alone)
 static void look(struct heaviest *h, struct step s)
 {
 	uint32_t node = h->d->preorder[s.place];
-	bool place = is_place(h, node), alone = !place && s.alone < ALONE_STEPS && lies_in_one(h, s.place);
+	bool place = is_place(h, node) || (!h->of && !ph_graph_selected(h->g, node)), alone = !place && s.alone < ALONE_STEPS && lies_in_one(h, s.place);
 	if (!place && !alone) {
 		take(h, node);
 		return;
@@ -118,9 +121,31 @@ static int by_retained(const void *pa, const void *pb)
 	return (a->node > b->node) - (a->node < b->node);
 }
 
+/* Of one interpreter's objects, those that are in no row: what is passed over and what is small
+ * has others in it, too. */
+static void sum_selected(struct heaviest *h)
+{
+	const struct ph_dominators *d = h->d;
+	uint8_t *row = calloc(h->g->n, 1);
+	uint32_t end = 0; /* of what the last row dominates */
+	h->nomem |= !row;
+	for (size_t i = 0; row && i < h->rows.n; i++)
+		row[h->rows.items[i].node] = 1;
+	h->ret->other_objects = h->ret->other_bytes = 0;
+	for (uint32_t at = 1; row && at < d->n; at++) {
+		uint32_t node = d->preorder[at];
+		if (at >= end && row[node])
+			end = at + d->objects[node];
+		if (at >= end && ph_graph_selected(h->g, node))
+			add_other(h, 1, ph_graph_bytes(h->g, node));
+	}
+	free(row);
+}
+
 static struct ph_err *find(struct heaviest *h, uint32_t of, bool plain)
 {
 	uint32_t place = 0;
+	h->of = of;
 	if (!plain && !(h->marks = ph_path_marks(h->g)))
 		return ph_err_nomem();
 	h->least = plain ? 0 : (of ? h->d->retained[of] : h->g->shallow_bytes + h->g->uncounted_bytes) / SMALLEST_SHARE;
@@ -132,6 +157,8 @@ static struct ph_err *find(struct heaviest *h, uint32_t of, bool plain)
 		if (ph_interrupted)
 			return ph_err_interrupted();
 	}
+	if (h->g->only && !of)
+		sum_selected(h);
 	return h->nomem ? ph_err_nomem() : NULL;
 }
 

@@ -99,6 +99,8 @@ static void count_objects(const struct ph_graph *g, const uint32_t *canonical,
 			  struct ph_histogram_row *rows)
 {
 	for (uint32_t v = 1; v < g->n; v++) {
+		if (!ph_graph_selected(g, v))
+			continue;
 		struct ph_histogram_row *row = &rows[canonical[g->type[v]]];
 		row->count++;
 		row->shallow_bytes += ph_graph_shallow(g, v);
@@ -106,13 +108,23 @@ static void count_objects(const struct ph_graph *g, const uint32_t *canonical,
 	}
 }
 
+/* The type of each object that is asked about, UINT32_MAX of others. */
+static uint32_t *selected_types(const struct ph_graph *g, const uint32_t *canonical)
+{
+	uint32_t *ret = malloc(g->n * sizeof *ret);
+	for (uint32_t v = 0; ret && v < g->n; v++)
+		ret[v] = v && ph_graph_selected(g, v) ? canonical[g->type[v]] : UINT32_MAX;
+	return ret;
+}
+
 static struct ph_err *sum_retained(const struct ph_graph *g, const struct ph_dominators *d,
 				   const uint32_t *canonical, struct ph_histogram_row *rows)
 {
 	uint64_t *sum ph_cleanup_free = calloc(g->ntypes + 1ull, sizeof *sum);
-	if (!sum)
+	uint32_t *key ph_cleanup_free = g->only ? selected_types(g, canonical) : NULL;
+	if (!sum || (g->only && !key))
 		return ph_err_nomem();
-	struct ph_class_sum s = { g->type, canonical, g->ntypes, sum };
+	struct ph_class_sum s = { key ? key : g->type, key ? NULL : canonical, g->ntypes, sum };
 	struct ph_err *err = ph_dominators_sum(d, &s);
 	for (uint32_t t = 0; !err && t < g->ntypes; t++)
 		rows[t].retained_bytes = sum[t];

@@ -87,6 +87,9 @@ static struct ph_err *count_objects(struct holdings *h, struct ph_holdings *ret)
 		uint32_t state = ph_reach_state(r, node);
 		if (ph_interrupted_at(node))
 			return ph_err_interrupted();
+		h->row_of[node] = UINT32_MAX;
+		if (!ph_graph_selected(g, node))
+			continue;
 		uint32_t holder = state == UINT32_MAX ? PH_NO_READING : h->holder[h->rs.of[state]];
 		uint32_t *row = holder == PH_NO_READING ? &garbage : &h->row[holder];
 		if (*row == UINT32_MAX)

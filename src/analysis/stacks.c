@@ -199,6 +199,8 @@ static struct ph_err *group_tasks(const struct ph_graph *g, const struct ph_domi
 	bool ok = true;
 	for (uint32_t node = 1; ok && node < g->n; node++) {
 		struct ph_task_group task;
+		if (!ph_graph_selected(g, node))
+			continue;
 		ret->coroutines += !strcmp(g->types[g->type[node]].name, "coroutine");
 		if (form_of(g, node) != PH_FORM_TASK)
 			continue;

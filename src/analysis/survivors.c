@@ -5,7 +5,7 @@
 struct ph_err *ph_population_init(struct ph_population *p, const struct ph_graph *g)
 {
 	uint32_t *canonical ph_cleanup_free = ph_types_canonical(g);
-	*p = (struct ph_population){ .n = g->n - 1 };
+	*p = (struct ph_population){ .n = (uint32_t)g->objects };
 	p->address = ph_big_alloc(p->n * sizeof *p->address);
 	p->type = ph_big_alloc(p->n * sizeof *p->type);
 	p->bytes = ph_big_alloc(p->n * sizeof *p->bytes);
@@ -17,11 +17,13 @@ struct ph_err *ph_population_init(struct ph_population *p, const struct ph_graph
 		ph_population_deinit(p);
 		return ph_err_nomem();
 	}
-	for (uint32_t i = 0; i < p->n; i++) {
-		uint64_t bytes = ph_graph_bytes(g, i + 1);
-		p->address[i] = g->address[i + 1];
-		p->type[i] = canonical[g->type[i + 1]];
-		p->bytes[i] = bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
+	for (uint32_t i = 0, node = 1; node < g->n; node++) {
+		uint64_t bytes = ph_graph_bytes(g, node);
+		if (!ph_graph_selected(g, node))
+			continue;
+		p->address[i] = g->address[node];
+		p->type[i] = canonical[g->type[node]];
+		p->bytes[i++] = bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
 	}
 	return NULL;
 }

@@ -64,7 +64,7 @@ struct ph_options {
 	struct ph_opt_maxima max_count;
 	struct ph_opt_list through, avoid;
 	const char *sort, *format, *output, *exe, *sysroot, *lib_search_path, *debug_file, *layout, *debuginfod, *pause, *color, *progress;
-	const char *type, *generation, *by;
+	const char *type, *generation, *by, *interpreter;
 	bool no_retained, json, force, low_memory, strict, values, quiet, verbose, bytes, no_header;
 	bool all, refs, roots, exec, no_exec, verify, compress, help;
 	struct PH_VEC(char *) owned; /* copies that max_count borrows */
@@ -169,6 +169,8 @@ struct ph_err *ph_session_with(const struct ph_run *run, const char *hint, void 
 struct ph_objects_options ph_cmd_replay_options(const struct ph_source *source, const struct ph_options *opt,
 						const struct ph_session *s);
 const char *ph_arch_name(uint16_t machine);
+/* --interpreter: has the session's graph be about that one alone. */
+struct ph_err *ph_session_select(const struct ph_source *source, const struct ph_run *run, struct ph_session *s);
 /* Who holds the objects from outside the graph; to be freed with ph_excess_free(), also
  * after an error. */
 struct ph_err *ph_cmd_roots(const struct ph_session *s, struct ph_excess **ret);

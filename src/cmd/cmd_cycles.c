@@ -30,7 +30,7 @@ const struct ph_cmd ph_cmd_cycles = {
 		"Cycles that look alike are one entry: what holds what by which attribute, how many\n"
 		"there are, what they retain, and an example with addresses.\n"
 		"Sort keys: retained, shallow, count, objects (default: garbage first, then retained).\n",
-	.takes = PH_TAKES_ALWAYS | PH_TAKES_OUTPUT | PH_TAKES_TARGET | PH_TAKES(LIMIT) | PH_TAKES(SORT) |
+	.takes = PH_TAKES_ALWAYS | PH_TAKES_OUTPUT | PH_TAKES_TARGET | PH_TAKES(INTERPRETER) | PH_TAKES(LIMIT) | PH_TAKES(SORT) |
 		 PH_TAKES(MIN_SIZE) | PH_TAKES(ALL) | PH_TAKES(VALUES),
 	.min_args = 1,
 	.max_args = 1,

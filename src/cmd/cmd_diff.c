@@ -30,6 +30,19 @@ static struct ph_err *input_document(struct ph_session *s, const struct ph_run *
 	return err;
 }
 
+/* A report was made of one interpreter's objects, or of all. */
+static struct ph_err *check_interpreter(const struct ph_run *run, const char *what, const json_t *doc)
+{
+	char of[24];
+	const char *asked = run->opt->interpreter ? run->opt->interpreter : "";
+	if (!strcmp(ph_report_interpreter(doc, of), asked))
+		return NULL;
+	struct ph_err *err = *of ? ph_err_new(PH_ERR_USAGE, "%s is a report of interpreter %s", what, of)
+				 : ph_err_new(PH_ERR_USAGE, "%s is a report of all interpreters", what);
+	return *of ? ph_err_hint(err, "compare it with --interpreter %s", of)
+		   : ph_err_hint(err, "make it again with `pyheap top --interpreter %s`", asked);
+}
+
 static struct ph_err *read_inputs(const struct ph_run *run, struct inputs *in)
 {
 	for (int i = 0; i < run->argc; i++) {
@@ -44,6 +57,9 @@ static struct ph_err *read_inputs(const struct ph_run *run, struct inputs *in)
 		if (ph_report_is_cut(doc))
 			return ph_err_hint(ph_err_new(PH_ERR_USAGE, "%s does not list all types", run->argv[i]),
 					   "make it again without -n and --min-size");
+		err = check_interpreter(run, run->argv[i], doc);
+		if (err)
+			return err;
 		if (strcmp(ph_report_by(doc), is_by_path(run) ? "path" : ""))
 			return ph_err_hint(ph_err_new(PH_ERR_USAGE, "%s is a report by %s", run->argv[i],
 						      is_by_path(run) ? "type" : "path"),
@@ -171,7 +187,7 @@ const struct ph_cmd ph_cmd_diff = {
 		"compared (reports are made by `pyheap top --by path --json`).\n"
 		"Sort keys: size, retained, count, type (default: types of your program that grew\n"
 		"in number by what they retain, all others by size).\n",
-	.takes = PH_TAKES_ALWAYS | PH_TAKES_OUTPUT | PH_TAKES_TARGET | PH_TAKES(LIMIT) | PH_TAKES(SORT) |
+	.takes = PH_TAKES_ALWAYS | PH_TAKES_OUTPUT | PH_TAKES_TARGET | PH_TAKES(INTERPRETER) | PH_TAKES(LIMIT) | PH_TAKES(SORT) |
 		 PH_TAKES(MIN_SIZE) | PH_TAKES(NO_RETAINED) | PH_TAKES(BY) | PH_TAKES(MAX_GROWTH) |
 		 PH_TAKES(MAX_GROWTH_BYTES) | PH_TAKES(MAX_COUNT),
 	.min_args = 2,

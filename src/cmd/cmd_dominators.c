@@ -50,7 +50,7 @@ const struct ph_cmd ph_cmd_dominators = {
 		"these are summed up by their type, or by the module or package that they hang on.\n"
 		"Sort keys: retained (default), shallow, objects, type; with --by retained, count,\n"
 		"objects.\n",
-	.takes = PH_TAKES_ALWAYS | PH_TAKES_OUTPUT | PH_TAKES_TARGET | PH_TAKES(LIMIT) | PH_TAKES(SORT) |
+	.takes = PH_TAKES_ALWAYS | PH_TAKES_OUTPUT | PH_TAKES_TARGET | PH_TAKES(INTERPRETER) | PH_TAKES(LIMIT) | PH_TAKES(SORT) |
 		 PH_TAKES(MIN_SIZE) | PH_TAKES(BY) | PH_TAKES(ALL) | PH_TAKES(VALUES),
 	.min_args = 1,
 	.max_args = 2,

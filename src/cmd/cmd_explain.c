@@ -75,7 +75,7 @@ const struct ph_cmd ph_cmd_explain = {
 		"Its size and what it retains; its reference count, the references found, and who\n"
 		"holds it from outside the heap; its path; what it refers to and what refers to it\n"
 		"(-n of each). An instance's namespace is told by whose it is.\n",
-	.takes = PH_TAKES_ALWAYS | PH_TAKES_OUTPUT | PH_TAKES_TARGET | PH_TAKES(LIMIT) | PH_TAKES(VALUES),
+	.takes = PH_TAKES_ALWAYS | PH_TAKES_OUTPUT | PH_TAKES_TARGET | PH_TAKES(INTERPRETER) | PH_TAKES(LIMIT) | PH_TAKES(VALUES),
 	.min_args = 1,
 	.max_args = 2,
 	.run = explain_run,

@@ -7,7 +7,7 @@ static bool is_wanted(const struct ph_graph *g, uint32_t node, const struct ph_o
 	static const char *const generations[] = { "0", "1", "2", "permanent" };
 	bool tracked = g->flags[node] & PH_NODE_TRACKED;
 	const char *generation = tracked ? generations[ph_graph_generation(g, node)] : "none";
-	return (!opt->type || !strcmp(g->types[g->type[node]].name, opt->type)) &&
+	return ph_graph_selected(g, node) && (!opt->type || !strcmp(g->types[g->type[node]].name, opt->type)) &&
 	       (!opt->generation || !strcmp(generation, opt->generation)) &&
 	       (!opt->min_size.given || ph_graph_bytes(g, node) >= opt->min_size.n);
 }
@@ -81,7 +81,7 @@ const struct ph_cmd ph_cmd_objects = {
 		"With --refs also what gc.get_referents() gives (refs) and what an object holds\n"
 		"besides (owned). With --roots how many of its references are counted and not\n"
 		"in the heap (excess) and who is known to hold these (held_by; C is the rest).\n",
-	.takes = PH_TAKES_ALWAYS | PH_TAKES_OUTPUT | PH_TAKES_TARGET | PH_TAKES(LIMIT) |
+	.takes = PH_TAKES_ALWAYS | PH_TAKES_OUTPUT | PH_TAKES_TARGET | PH_TAKES(INTERPRETER) | PH_TAKES(LIMIT) |
 		 PH_TAKES(MIN_SIZE) | PH_TAKES(TYPE) | PH_TAKES(GENERATION) | PH_TAKES(REFS) |
 		 PH_TAKES(ROOTS),
 	.min_args = 1,

@@ -35,7 +35,7 @@ const struct ph_cmd ph_cmd_threads = {
 		"-n is how many threads, frames of each, locals of each, and places where tasks wait,\n"
 		"are shown (0: all, and all locals).\n"
 		"Sort keys: retained (default: by interpreter, the newest first).\n",
-	.takes = PH_TAKES_ALWAYS | PH_TAKES_OUTPUT | PH_TAKES_TARGET | PH_TAKES(LIMIT) | PH_TAKES(SORT) |
+	.takes = PH_TAKES_ALWAYS | PH_TAKES_OUTPUT | PH_TAKES_TARGET | PH_TAKES(INTERPRETER) | PH_TAKES(LIMIT) | PH_TAKES(SORT) |
 		 PH_TAKES(VALUES),
 	.min_args = 1,
 	.max_args = 1,

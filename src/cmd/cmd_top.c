@@ -87,7 +87,7 @@ const struct ph_cmd ph_cmd_top = {
 		"With --by path a row is what hangs on one name: all objects by the path that leads\n"
 		"to them, up to the first place in a container (SIZE: shallow and uncounted).\n"
 		"Sort keys: retained (default), size (default with --by path), shallow, count, type.\n",
-	.takes = PH_TAKES_ALWAYS | PH_TAKES_OUTPUT | PH_TAKES_TARGET | PH_TAKES(LIMIT) | PH_TAKES(SORT) |
+	.takes = PH_TAKES_ALWAYS | PH_TAKES_OUTPUT | PH_TAKES_TARGET | PH_TAKES(INTERPRETER) | PH_TAKES(LIMIT) | PH_TAKES(SORT) |
 		 PH_TAKES(MIN_SIZE) | PH_TAKES(NO_RETAINED) | PH_TAKES(BY) | PH_TAKES(VALUES),
 	.min_args = 1,
 	.max_args = 1,

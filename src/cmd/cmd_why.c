@@ -15,7 +15,7 @@ struct what {
 static uint32_t find_instance(const struct ph_graph *g, const char *type, uint64_t n)
 {
 	for (uint32_t node = 1; node < g->n; node++)
-		if (!strcmp(g->types[g->type[node]].name, type) && !n--)
+		if (ph_graph_selected(g, node) && !strcmp(g->types[g->type[node]].name, type) && !n--)
 			return node;
 	return 0;
 }
@@ -77,7 +77,7 @@ static uint64_t count_garbage(const struct ph_graph *g, const struct what *what)
 	uint64_t n = 0;
 	for (uint32_t node = 1; node < g->n; node++) {
 		bool is = what->node ? node == what->node : !strcmp(g->types[g->type[node]].name, what->type);
-		n += is && g->flags[node] & PH_NODE_GARBAGE;
+		n += is && ph_graph_selected(g, node) && g->flags[node] & PH_NODE_GARBAGE;
 	}
 	return n;
 }
@@ -154,7 +154,7 @@ const struct ph_cmd ph_cmd_why = {
 		"A path over names that a person would recognise goes before a shorter one over\n"
 		"infrastructure (classes of objects, globals of functions); --all counts these alike.\n"
 		"Sort keys: retained, count, length.\n",
-	.takes = PH_TAKES_ALWAYS | PH_TAKES_OUTPUT | PH_TAKES_TARGET | PH_TAKES(LIMIT) | PH_TAKES(SORT) |
+	.takes = PH_TAKES_ALWAYS | PH_TAKES_OUTPUT | PH_TAKES_TARGET | PH_TAKES(INTERPRETER) | PH_TAKES(LIMIT) | PH_TAKES(SORT) |
 		 PH_TAKES(MIN_SIZE) | PH_TAKES(NO_RETAINED) | PH_TAKES(ALL) | PH_TAKES(THROUGH) | PH_TAKES(AVOID) |
 		 PH_TAKES(VALUES),
 	.min_args = 1,

@@ -9,6 +9,15 @@ struct ph_err *ph_cmd_no_such(const char *what)
 			   "addresses are as `pyheap objects` prints them, types as `pyheap top` does, or TYPE[n]");
 }
 
+static struct ph_err *of_another(const struct ph_graph *g, uint32_t node, const char *text)
+{
+	uint32_t interp = ph_graph_interp(g, node);
+	struct ph_err *err = ph_err_new(PH_ERR_USAGE, "the object at %s is not one of this interpreter", text);
+	if (interp == g->ninterps)
+		return ph_err_hint(err, "it is shared: leave out --interpreter");
+	return ph_err_hint(err, "it is one of interpreter %lld", (long long)g->interps[interp].id);
+}
+
 struct ph_err *ph_cmd_find_address(const struct ph_graph *g, const char *text, uint32_t *ret)
 {
 	char *end;
@@ -17,7 +26,7 @@ struct ph_err *ph_cmd_find_address(const struct ph_graph *g, const char *text, u
 	bool number = *text && !*end && !errno;
 	*ret = number ? ph_graph_find(g, address) : 0;
 	if (*ret)
-		return NULL;
+		return ph_graph_selected(g, *ret) ? NULL : of_another(g, *ret, text);
 	uint32_t before = number ? ph_graph_find_before(g, address) : 0;
 	if (!before || address - g->address[before] >= ph_graph_shallow(g, before))
 		return ph_cmd_no_such(text);

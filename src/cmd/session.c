@@ -248,6 +248,8 @@ struct ph_err *ph_session_open(const struct ph_source *source, const struct ph_r
 	*ret = (struct ph_session){ 0 };
 	struct ph_err *err = source->kind == PH_SOURCE_SNAPSHOT ? open_snapshot(source, run, ret)
 								: walk_stages(source, run, ret);
+	if (!err)
+		err = ph_session_select(source, run, ret);
 	if (!err && ph_interrupted)
 		err = ph_err_interrupted();
 	if (err)

@@ -79,6 +79,9 @@ static struct ph_err *types_fill(struct ph_build *b, struct ph_graph *g)
 			.form = t->form,
 			.weakrefable = t->weakrefable,
 			.heap = t->heap,
+			.collected = t->have_gc,
+			/* free-threaded builds do so before they look for garbage, others after */
+			.let_go = b->rt->free_threaded && !t->heap && !strcmp(t->name, "tuple"),
 			.whole = t->whole,
 		};
 		if (!g->types[i].name)
@@ -108,6 +111,11 @@ static struct ph_err *seeds_fill(const struct ph_build *b, struct ph_graph *g, c
 	for (uint32_t i = 0; i < g->ntypes; i++)
 		if (!g->types[i].heap && g->types[i].node)
 			g->flags[g->types[i].node] |= PH_NODE_SEED;
+	/* frames hold what only the collector frees without a count (free-threaded builds) */
+	for (size_t i = 0; b->rt->free_threaded && i < b->roots.n; i++) {
+		uint32_t node = build_target(b, b->roots.items[i].object);
+		g->flags[node] |= node ? PH_NODE_SEED : 0;
+	}
 	for (uint32_t node = 1; node < g->n; node++) {
 		if (held_from_outside(b, g, node, found[node]))
 			g->flags[node] |= PH_NODE_SEED;
@@ -132,6 +140,8 @@ static struct ph_err *fill(struct ph_build *b, struct ph_graph *g)
 	ph_big_free(found, g->n * sizeof *found);
 	if (!err)
 		err = build_roots(b, g);
+	if (!err)
+		err = build_interps(b, g);
 	if (err)
 		return err;
 	ph_graph_sum(g);

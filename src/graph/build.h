@@ -120,6 +120,8 @@ static inline void build_batch_free(struct build_batch *batch)
 /* Named holders, threads and frames; the threads' own names, once there are labels. */
 struct ph_err *build_roots(const struct ph_build *b, struct ph_graph *g);
 struct ph_err *build_thread_names(const struct ph_build *b, struct ph_graph *g);
+/* interps.c: whose each object is, where there is more than one interpreter. */
+struct ph_err *build_interps(const struct ph_build *b, struct ph_graph *g);
 extern const struct ph_graph_names build_names;
 void build_labels_free(struct ph_build *b);
 

@@ -155,7 +155,7 @@ static void fill_chunks(void *fillers, unsigned index)
 
 /* ---- generations -------------------------------------------------------------------------- */
 
-static bool generation_set(void *ctx, ph_addr addr, int generation)
+static bool generation_set(void *ctx, ph_addr addr, int generation, uint32_t interp)
 {
 	struct fill *f = ctx;
 	uint32_t node = build_target(f->b, addr);

@@ -46,6 +46,7 @@ void ph_graph_free(struct ph_graph *g)
 	ph_big_free(g->flags, n * sizeof *g->flags);
 	ph_big_free(g->edge_start, (n + 1) * sizeof *g->edge_start);
 	ph_big_free(g->edges, g->nedges * sizeof *g->edges);
+	ph_big_free(g->interp_, n * sizeof *g->interp_);
 	for (uint32_t i = 0; i < g->ntypes; i++)
 		free(g->types[i].name);
 	for (uint32_t i = 0; i < g->nroots; i++)
@@ -60,6 +61,7 @@ void ph_graph_free(struct ph_graph *g)
 	free(g->roots);
 	free(g->frames);
 	free(g->threads);
+	free(g->interps);
 	free(g->weak);
 	free(g->big);
 	free(g->seeds);
@@ -158,12 +160,32 @@ bool ph_graph_describe(const struct ph_graph *g, uint32_t node, char *buf, size_
 	return node && g->names && g->names->describe && g->names->describe(g->names_ctx, g, node, buf, max);
 }
 
+static void sum_interps(struct ph_graph *g)
+{
+	for (uint32_t i = 0; i <= g->ninterps; i++)
+		g->interps[i] = (struct ph_graph_interp){ .id = g->interps[i].id };
+	for (uint32_t node = 1; node < g->n; node++) {
+		struct ph_graph_interp *in = &g->interps[g->interp_[node]];
+		in->objects++;
+		in->tracked += g->flags[node] & PH_NODE_TRACKED;
+		in->bytes += ph_graph_bytes(g, node);
+	}
+	for (uint32_t i = 0; i < g->nthreads; i++)
+		if (g->threads[i].interp < g->ninterps)
+			g->interps[g->threads[i].interp].threads++;
+}
+
 void ph_graph_sum(struct ph_graph *g)
 {
 	const uint8_t exact = PH_NODE_SIZE_EXACT | PH_NODE_REFS_EXACT;
+	g->objects = g->references = 0;
 	g->tracked = g->shallow_bytes = g->uncounted_bytes = g->exact_objects = 0;
 	memset(g->generations, 0, sizeof g->generations);
 	for (uint32_t i = 1; i < g->n; i++) {
+		if (!ph_graph_selected(g, i))
+			continue;
+		g->objects++;
+		g->references += g->edge_start[i + 1] - g->edge_start[i];
 		g->shallow_bytes += ph_graph_shallow(g, i);
 		g->uncounted_bytes += ph_graph_uncounted(g, i);
 		g->exact_objects += (g->flags[i] & exact) == exact;
@@ -172,6 +194,15 @@ void ph_graph_sum(struct ph_graph *g)
 			g->generations[ph_graph_generation(g, i)]++;
 		}
 	}
+	if (g->interps)
+		sum_interps(g);
+}
+
+struct ph_err *ph_graph_select(struct ph_graph *g, uint32_t interp)
+{
+	g->only = g->interps ? interp + 1 : 0;
+	ph_graph_sum(g);
+	return ph_graph_find_garbage(g);
 }
 
 struct node_stack PH_VEC(uint32_t);
@@ -233,10 +264,26 @@ static bool mark_reachable(struct ph_graph *g, struct node_stack *todo)
 	return true;
 }
 
+/* Whether the collector stops tracking it before it looks for garbage: a tuple that refers to
+ * nothing but what it does not track, or (deep) no longer does, since it comes by smaller ones first. */
+static bool is_let_go(const struct ph_graph *g, uint32_t node, bool deep)
+{
+	for (uint64_t e = g->edge_start[node]; e < g->edge_start[node + 1]; e++) {
+		uint32_t to = g->edges[e] & PH_EDGE_ID;
+		const struct ph_graph_type *t = &g->types[g->type[to]];
+		bool earlier = deep && t->let_go && g->shallow_[to] < g->shallow_[node];
+		if (t->collected && (!t->let_go || g->flags[to] & PH_NODE_TRACKED) &&
+		    !(earlier && is_let_go(g, to, false)))
+			return false;
+	}
+	return true;
+}
+
 /* Is it garbage on a gc list? */
 static inline bool is_candidate(const struct ph_graph *g, uint32_t node)
 {
-	return (g->flags[node] & (PH_NODE_GARBAGE | PH_NODE_TRACKED)) == (PH_NODE_GARBAGE | PH_NODE_TRACKED);
+	return (g->flags[node] & (PH_NODE_GARBAGE | PH_NODE_TRACKED)) == (PH_NODE_GARBAGE | PH_NODE_TRACKED) &&
+	       !(g->types[g->type[node]].let_go && is_let_go(g, node, true));
 }
 
 /* The collector sees less than we do: only references that tracked objects visit.
@@ -262,8 +309,8 @@ static bool subtract_unseen(struct ph_graph *g)
 		ok = PH_VEC_PUSH(&todo, i);
 		while (ok && todo.n) {
 			uint32_t node = todo.items[--todo.n];
-			ok = !ph_interrupted_at(g->garbage_tracked);
-			g->garbage_tracked--;
+			ok = !ph_interrupted_at(node);
+			g->garbage_tracked -= ph_graph_selected(g, node);
 			for (uint64_t e = g->edge_start[node]; ok && e < g->edge_start[node + 1]; e++) {
 				uint32_t to = g->edges[e] & PH_EDGE_ID;
 				if (g->edges[e] & PH_EDGE_OWNED || !is_candidate(g, to) || seen[to])
@@ -288,7 +335,7 @@ struct ph_err *ph_graph_find_garbage(struct ph_graph *g)
 		return ph_err_stopped();
 	g->garbage_objects = g->garbage_tracked = g->garbage_bytes = 0;
 	for (uint32_t i = 1; i < g->n; i++) {
-		if (!(g->flags[i] & PH_NODE_GARBAGE))
+		if (!(g->flags[i] & PH_NODE_GARBAGE) || !ph_graph_selected(g, i))
 			continue;
 		g->garbage_objects++;
 		g->garbage_tracked += is_candidate(g, i);

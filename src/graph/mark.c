@@ -303,7 +303,7 @@ static void list_broken(void *ctx, ph_addr link)
 	remember(k, link, link + k->m->os->head_size);
 }
 
-static bool mark_listed(void *ctx, ph_addr addr, int generation)
+static bool mark_listed(void *ctx, ph_addr addr, int generation, uint32_t interp)
 {
 	struct marker *k = ctx;
 	struct ph_build *b = k->m->b;

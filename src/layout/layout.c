@@ -2,6 +2,18 @@
 /* A layout: the answers to the rows of fields.def, by id. */
 #include "layout_priv.h"
 
+/* Builds with a GIL have mimalloc, too, but no objects in it: what is not asked for shall not
+ * tell two of them apart. The rows stand together in fields.def. */
+static void forget_heaps(struct ph_layout *l)
+{
+	for (size_t f = PH_F_Heap_pages; f <= PH_F_HeapSegment_abandoned_next; f++)
+		l->field[f] = (struct ph_member){ 0 };
+	for (size_t s = PH_S_Heap; s <= PH_S_HeapPage; s++) {
+		l->sizes[s].bytes = 0;
+		l->sizes[s].present = false;
+	}
+}
+
 struct ph_layout *ph_layout_assemble(const struct ph_answer *answers)
 {
 	struct ph_layout *l = calloc(1, sizeof *l);
@@ -22,6 +34,8 @@ struct ph_layout *ph_layout_assemble(const struct ph_answer *answers)
 			break;
 		}
 	}
+	if (l && !ph_layout_has(l, PH_F_PyThread_heaps))
+		forget_heaps(l);
 	return l;
 }
 

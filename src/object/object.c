@@ -31,7 +31,7 @@ struct election {
 	uint32_t voters;
 };
 
-static bool vote(void *ctx, ph_addr object, int generation)
+static bool vote(void *ctx, ph_addr object, int generation, uint32_t interp)
 {
 	struct election *e = ctx;
 	const struct ph_objects *os = e->os;

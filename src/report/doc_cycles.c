@@ -51,7 +51,7 @@ static json_t *make_groups(const struct ph_graph *g, const struct ph_cycles *c)
 {
 	json_t *ret = json_array();
 	for (uint32_t i = 0; ret && i < c->n; i++)
-		if (json_array_append_new(ret, make_group(g, &c->groups[i])) < 0) {
+		if (json_array_append_new(ret, ph_row_interp(make_group(g, &c->groups[i]), g, c->groups[i].interp)) < 0) {
 			json_decref(ret);
 			return NULL;
 		}

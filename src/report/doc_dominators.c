@@ -45,14 +45,16 @@ static json_t *make_row(struct builder *b, const struct ph_heavy *h)
 {
 	const struct ph_graph *g = b->g;
 	uint32_t node = h->node;
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o}",
-			 "address", ph_json_address(g->address[node]), "type",
-			 ph_json_text(g->types[g->type[node]].name), "name", ph_json_name(g, node),
-			 "shallow_bytes", ph_json_u64(ph_graph_shallow(g, node)),
-			 "uncounted_bytes", ph_json_u64(ph_graph_uncounted(g, node)),
-			 "retained_bytes", ph_json_u64(h->retained_bytes), "objects", ph_json_u64(h->objects),
-			 "share", make_share(b, h->retained_bytes), "generation", ph_json_generation(b->meta, g, node),
-			 "garbage", !!(g->flags[node] & PH_NODE_GARBAGE), "path", make_where(b, node));
+	json_t *row = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o}",
+				"address", ph_json_address(g->address[node]), "type",
+				ph_json_text(g->types[g->type[node]].name), "name", ph_json_name(g, node),
+				"shallow_bytes", ph_json_u64(ph_graph_shallow(g, node)),
+				"uncounted_bytes", ph_json_u64(ph_graph_uncounted(g, node)),
+				"retained_bytes", ph_json_u64(h->retained_bytes), "objects", ph_json_u64(h->objects),
+				"share", make_share(b, h->retained_bytes),
+				"generation", ph_json_generation(b->meta, g, node),
+				"garbage", !!(g->flags[node] & PH_NODE_GARBAGE), "path", make_where(b, node));
+	return ph_row_interp(row, g, ph_graph_interp(g, node));
 }
 
 static json_t *make_rows(struct builder *b)

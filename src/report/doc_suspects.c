@@ -12,12 +12,13 @@ static json_t *make_suspect(const struct ph_report_meta *meta, const struct ph_g
 	uint32_t node = s->node;
 	json_t *mostly = s->mostly_count ? json_pack("{s:o, s:o}", "type", ph_json_text(g->types[s->mostly].name),
 						     "count", ph_json_u64(s->mostly_count)) : json_null();
-	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:f, s:o, s:o, s:o}", "kind", node ? "object" : "garbage",
-			 "address", node ? ph_json_address(g->address[node]) : json_null(),
-			 "type", ph_json_text(node ? g->types[g->type[node]].name : NULL),
-			 "objects", ph_json_u64(s->objects), "retained_bytes", ph_json_u64(s->retained_bytes),
-			 "share", share, "generation", node ? ph_json_generation(meta, g, node) : json_null(),
-			 "path", node ? ph_json_path(g, &s->path, NULL, keys) : json_null(), "mostly", mostly);
+	json_t *row = json_pack("{s:s, s:o, s:o, s:o, s:o, s:f, s:o, s:o, s:o}", "kind", node ? "object" : "garbage",
+				"address", node ? ph_json_address(g->address[node]) : json_null(),
+				"type", ph_json_text(node ? g->types[g->type[node]].name : NULL),
+				"objects", ph_json_u64(s->objects), "retained_bytes", ph_json_u64(s->retained_bytes),
+				"share", share, "generation", node ? ph_json_generation(meta, g, node) : json_null(),
+				"path", node ? ph_json_path(g, &s->path, NULL, keys) : json_null(), "mostly", mostly);
+	return node ? ph_row_interp(row, g, ph_graph_interp(g, node)) : row;
 }
 
 json_t *ph_json_suspects(const struct ph_report_meta *meta, const struct ph_graph *g, const struct ph_suspects *s,
@@ -73,6 +74,7 @@ static void put_suspect(struct ph_render *r, const json_t *s, const char *target
 		ph_out_printf(r->out, ", mostly %s ", ph_text_count(count, ph_json_int(mostly, "count"), false));
 		ph_text_put(r, ph_json_string(mostly, "type"));
 	}
+	ph_text_interp(r, s, "; of ");
 	if (json_is_integer(generation))
 		ph_out_printf(r->out, "; in generation %lld", (long long)json_integer_value(generation));
 	ph_out_puts(r->out, "\n   pyheap dominators "), ph_text_put(r, target), ph_out_puts(r->out, " ");

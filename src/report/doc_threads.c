@@ -55,7 +55,7 @@ static json_t *make_thread(const struct builder *b, uint32_t i, json_t **locals)
 	}
 	return json_pack("{s:o, s:o, s:o, s:o, s:b, s:o, s:o}", "id", t->id ? ph_json_address(t->id) : json_null(),
 			 "native_id", t->native_id ? ph_json_u64(t->native_id) : json_null(),
-			 "interpreter", ph_json_u64(t->interp), "name", ph_json_text(b->keys->shown ? t->name : NULL),
+			 "interpreter", ph_json_interp(b->g, t->interp), "name", ph_json_text(b->keys->shown ? t->name : NULL),
 			 "holds_gil", t->holds_gil, "retained_bytes", ph_json_u64(b->s->stacks.threads[i]),
 			 "frames", frames);
 }
@@ -63,11 +63,14 @@ static json_t *make_thread(const struct builder *b, uint32_t i, json_t **locals)
 static json_t *make_threads(const struct builder *b)
 {
 	json_t *ret = json_array(), **locals = make_locals(b);
-	for (uint32_t i = 0; ret && locals && i < b->g->nthreads; i++)
+	for (uint32_t i = 0; ret && locals && i < b->g->nthreads; i++) {
+		if (b->g->only && b->g->threads[i].interp + 1 != b->g->only)
+			continue;
 		if (json_array_append_new(ret, make_thread(b, i, locals)) < 0) {
 			json_decref(ret);
 			ret = NULL;
 		}
+	}
 	for (uint32_t f = 0; locals && f < b->g->nframes; f++)
 		json_decref(locals[f]);
 	free(locals);

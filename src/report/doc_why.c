@@ -12,9 +12,11 @@ static json_t *make_path(const struct ph_graph *g, const struct ph_report_why *w
 {
 	json_t *steps = ph_json_steps(g, &group->path, keys, !why->node);
 	json_t *reading = ph_json_reading(steps);
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "root", ph_json_root(g, &group->path, why->excess),
-			 "count", ph_json_u64(group->count), "retained_bytes", retained(why, group->retained_bytes),
-			 "length", ph_json_u64(group->path.n - 1), "reading", reading, "steps", steps);
+	json_t *row = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "root", ph_json_root(g, &group->path, why->excess),
+				"count", ph_json_u64(group->count), "retained_bytes",
+				retained(why, group->retained_bytes), "length", ph_json_u64(group->path.n - 1),
+				"reading", reading, "steps", steps);
+	return ph_row_interp(row, g, ph_graph_interp(g, group->path.nodes[group->path.n - 1]));
 }
 
 static json_t *make_paths(const struct ph_graph *g, const struct ph_report_why *why,
@@ -41,13 +43,14 @@ static json_t *make_weak(const struct ph_graph *g, uint32_t node)
 static json_t *make_what(const struct ph_graph *g, const struct ph_report_why *why)
 {
 	uint32_t node = why->node;
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "type", ph_json_text(why->type),
+	json_t *row = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "type", ph_json_text(why->type),
 			 "address", node ? ph_json_address(g->address[node]) : json_null(),
 			 "name", node ? ph_json_name(g, node) : json_null(),
 			 "count", ph_json_u64(why->count), "garbage", ph_json_u64(why->garbage),
 			 "unreached", ph_json_u64(why->unreached), "retained_bytes",
 			 node ? retained(why, why->dominators ? why->dominators->retained[node] : 0) : json_null(),
 			 "weak_references", make_weak(g, node));
+	return node ? ph_row_interp(row, g, ph_graph_interp(g, node)) : row;
 }
 
 json_t *ph_report_why(const struct ph_report_meta *meta, const struct ph_graph *g,

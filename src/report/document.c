@@ -102,7 +102,7 @@ static bool is_complete(const struct ph_notes *notes)
 /* Rounded down, so that 1.0 means all. */
 static double coverage(const struct ph_graph *g)
 {
-	uint64_t objects = g->n ? g->n - 1 : 0;
+	uint64_t objects = g->objects;
 	if (g->exact_objects >= objects)
 		return 1.0;
 	return floor((double)g->exact_objects / (double)objects * 1e6) / 1e6;
@@ -117,8 +117,8 @@ static json_t *make_generation(const struct ph_report_meta *m, const struct ph_g
 static json_t *make_totals(const struct ph_report_meta *m, const struct ph_graph *g)
 {
 	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o, s:{s:o,s:o,s:o,s:o}, s:{s:o,s:n,s:n,s:n}}",
-			 "objects", ph_json_u64(g->n ? g->n - 1 : 0), "tracked", ph_json_u64(g->tracked),
-			 "references", ph_json_u64(g->nedges), "shallow_bytes", ph_json_u64(g->shallow_bytes),
+			 "objects", ph_json_u64(g->objects), "tracked", ph_json_u64(g->tracked),
+			 "references", ph_json_u64(g->references), "shallow_bytes", ph_json_u64(g->shallow_bytes),
 			 "uncounted_bytes", ph_json_u64(g->uncounted_bytes),
 			 "garbage_objects", ph_json_u64(g->garbage_objects),
 			 "garbage_tracked", ph_json_u64(g->garbage_tracked),
@@ -132,10 +132,11 @@ static json_t *make_totals(const struct ph_report_meta *m, const struct ph_graph
 
 json_t *ph_document_begin(const char *command, const struct ph_report_meta *m, const struct ph_graph *g)
 {
-	return json_pack("{s:s, s:s, s:o, s:o, s:b, s:f, s:o, s:o}", "schema", PH_REPORT_SCHEMA,
-			 "command", command, "run", ph_json_run(m), "python", ph_json_python(m),
-			 "complete", is_complete(m->notes), "coverage", coverage(g),
-			 "notes", ph_json_notes(m->notes), "totals", make_totals(m, g));
+	json_t *doc = json_pack("{s:s, s:s, s:o, s:o, s:b, s:f, s:o, s:o}", "schema", PH_REPORT_SCHEMA,
+				"command", command, "run", ph_json_run(m), "python", ph_json_python(m),
+				"complete", is_complete(m->notes), "coverage", coverage(g),
+				"notes", ph_json_notes(m->notes), "totals", make_totals(m, g));
+	return ph_document_interps(doc, m, g);
 }
 
 static json_t *make_types(const struct ph_graph *g, const struct ph_histogram *h)
@@ -247,6 +248,7 @@ json_t *ph_report_object(const struct ph_report_meta *meta, const struct ph_grap
 				"tracked", !!(flags & PH_NODE_TRACKED),
 				"size_exact", !!(flags & PH_NODE_SIZE_EXACT),
 				"refs_exact", !!(flags & PH_NODE_REFS_EXACT));
+	row = ph_row_interp(row, g, ph_graph_interp(g, node));
 	if (row && (!refs || (ph_document_put(row, "refs", make_refs(g, node, false)) &&
 			      ph_document_put(row, "owned", make_refs(g, node, true)))))
 		return row;

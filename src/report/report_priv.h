@@ -51,6 +51,12 @@ json_t *ph_json_path(const struct ph_graph *g, const struct ph_path *p, struct p
 		     const struct ph_report_keys *keys);
 /* One reference of an object, as `why` would write it; NULL = out of memory. */
 json_t *ph_json_via(const struct ph_graph *g, uint32_t node, uint64_t edge, const struct ph_report_keys *keys);
+/* interps.c. An interpreter's ID, or "shared"; */
+json_t *ph_json_interp(const struct ph_graph *g, uint32_t interp);
+/* a row that tells it where there is more than one; and a document that tells what each has, and
+ * which is asked about. Both take over their first argument, and return NULL where they cannot. */
+json_t *ph_row_interp(json_t *row, const struct ph_graph *g, uint32_t interp);
+json_t *ph_document_interps(json_t *doc, const struct ph_report_meta *m, const struct ph_graph *g);
 json_t *ph_json_generation(const struct ph_report_meta *meta, const struct ph_graph *g, uint32_t node);
 json_t *ph_json_suspects(const struct ph_report_meta *meta, const struct ph_graph *g, const struct ph_suspects *s,
 			 const struct ph_report_keys *keys);
@@ -127,6 +133,12 @@ void ph_text_style(struct ph_render *r, enum ph_style style);
 void ph_text_put(struct ph_render *r, const char *s);
 /* The line with what varies from run to run; prefix "" or "1: ". */
 void ph_text_run(struct ph_render *r, const json_t *run, const char *prefix);
+/* The table of interpreters, where there is more than one. */
+void ph_text_interps(struct ph_render *r);
+/* A line that says which one is asked about. */
+void ph_text_asked_interp(struct ph_render *r);
+/* "interpreter 3" of a row that tells it, with something before it. */
+void ph_text_interp(struct ph_render *r, const json_t *row, const char *before);
 /* Coverage and notes in plain words. */
 void ph_text_notes(struct ph_render *r);
 /* "module app .cache['users']" of {root, reading}; cut to max. */

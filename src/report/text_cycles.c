@@ -121,6 +121,7 @@ static void put_row(struct ph_render *r, const json_t *row, size_t place)
 	ph_out_printf(r->out, ", %s, retained ",
 		      ph_text_plural(buf, ph_json_int(row, "objects"), "object", "objects"));
 	put_size(r, ph_json_int(row, "retained_bytes"));
+	ph_text_interp(r, row, ", ");
 	ph_out_puts(r->out, "\n");
 	put_shape(r, row);
 	put_example(r, json_object_get(row, "example"));
@@ -131,6 +132,7 @@ void ph_text_cycles(struct ph_render *r)
 {
 	const json_t *rows = json_object_get(r->doc, "cycles");
 	ph_text_run(r, json_object_get(r->doc, "run"), "");
+	ph_text_asked_interp(r);
 	put_garbage(r);
 	put_live(r);
 	for (size_t i = 0; i < json_array_size(rows) && !ph_out_failed(r->out); i++)

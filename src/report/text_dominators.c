@@ -36,22 +36,26 @@ static void put_of(struct ph_render *r)
 
 static void add_object(struct ph_table *t, const struct ph_render *r, const json_t *row)
 {
-	char where[1024];
+	char where[1024], interp[24];
 	ph_text_path(json_object_get(row, "path"), where, sizeof where);
 	ph_table_size(t, r, ph_json_int(row, "retained_bytes"), false);
 	ph_table_addf(t, "%.1f%%", 100 * ph_json_number(row, "share"));
 	ph_table_count(t, ph_json_int(row, "objects"), false);
 	ph_table_add(t, ph_json_string(row, "address"));
+	if (t->ncolumns > 6)
+		ph_table_add(t, ph_report_interpreter(row, interp));
 	ph_table_add(t, ph_json_string(row, "type"));
 	ph_table_add(t, json_is_true(json_object_get(row, "garbage")) ? "garbage" : where);
 }
 
 static void put_objects(struct ph_render *r, const json_t *rows)
 {
-	static const char *const heads[] = { "RETAINED", "SHARE", "OBJECTS", "ADDRESS", "TYPE", "WHERE" };
-	struct ph_table t = { .ncolumns = 6, .right = 7 };
-	for (size_t i = 0; i < 6; i++)
-		ph_table_add(&t, heads[i]);
+	static const char *const heads[] = { "RETAINED", "SHARE", "OBJECTS", "ADDRESS", "INTERP", "TYPE", "WHERE" };
+	bool several = json_object_get(r->doc, "interpreters");
+	struct ph_table t = { .ncolumns = 6 + several, .right = 7 };
+	for (size_t i = 0; i < 7; i++)
+		if (several || i != 4)
+			ph_table_add(&t, heads[i]);
 	for (size_t i = 0; i < json_array_size(rows); i++)
 		add_object(&t, r, json_array_get(rows, i));
 	ph_table_print(&t, r);
@@ -90,6 +94,7 @@ void ph_text_dominators(struct ph_render *r)
 	const json_t *rows = json_object_get(r->doc, r->view->rows);
 	char hint[64];
 	ph_text_run(r, json_object_get(r->doc, "run"), "");
+	ph_text_asked_interp(r);
 	put_of(r);
 	ph_out_puts(r->out, "\n");
 	if (*ph_report_by(r->doc))

@@ -79,6 +79,7 @@ static void put_state(struct ph_render *r, const json_t *o)
 		ph_out_puts(r->out, "; garbage: no root reaches it");
 		ph_text_style(r, PH_PLAIN);
 	}
+	ph_text_interp(r, o, "; of ");
 	ph_out_puts(r->out, "\n");
 	const json_t *d = json_object_get(o, "dominator");
 	if (!json_is_object(d))

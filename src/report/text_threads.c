@@ -30,8 +30,8 @@ static void put_title(struct ph_render *r, const json_t *t)
 	ph_text_style(r, PH_PLAIN);
 	if (ph_json_int(t, "native_id"))
 		ph_out_printf(r->out, ", TID %lld", (long long)ph_json_int(t, "native_id"));
-	if (ph_json_int(t, "interpreter"))
-		ph_out_printf(r->out, ", interpreter %lld", (long long)ph_json_int(t, "interpreter"));
+	if (json_object_get(r->doc, "interpreters") || ph_json_int(t, "interpreter"))
+		ph_text_interp(r, t, ", ");
 	if (json_is_true(json_object_get(t, "holds_gil")))
 		ph_out_puts(r->out, ", holds the GIL");
 	ph_out_printf(r->out, "; its frames retain %s\n",
@@ -132,6 +132,7 @@ void ph_text_threads(struct ph_render *r)
 	const json_t *threads = json_object_get(r->doc, "threads");
 	char buf[PH_TEXT_NUMBER + 32];
 	ph_text_run(r, json_object_get(r->doc, "run"), "");
+	ph_text_asked_interp(r);
 	ph_out_printf(r->out, "%s\n", ph_text_plural(buf, (int64_t)json_array_size(threads) +
 						     ph_json_int(r->doc, "omitted.threads"), "thread", "threads"));
 	for (size_t i = 0; i < json_array_size(threads) && !ph_out_failed(r->out); i++)

@@ -38,6 +38,7 @@ static void put_conclusion(struct ph_render *r)
 		ph_out_puts(r->out, " of ");
 		put_count(r, ph_add_i64(ntypes, ph_json_int(r->doc, "omitted.types")), "type", "types");
 	}
+	ph_text_interp(r, r->doc, "; only ");
 	ph_out_puts(r->out, "; garbage: ");
 	if (garbage) {
 		ph_text_style(r, PH_RED);
@@ -127,6 +128,7 @@ void ph_text_top(struct ph_render *r)
 	put_omitted(r);
 	ph_out_puts(r->out, "\n");
 	put_generations(r);
+	ph_text_interps(r);
 	ph_text_notes(r);
 	ph_text_suspects(r, json_object_get(r->doc, "suspects"), json_object_get(r->doc, "run"));
 }
@@ -178,8 +180,8 @@ void ph_text_objects_begin(struct ph_render *r)
 {
 	ph_text_run(r, json_object_get(r->doc, "run"), "");
 	ph_text_style(r, PH_BOLD);
-	ph_out_printf(r->out, "%-14s  %12s  %12s  %10s  %-9s  %s", "ADDRESS", "SHALLOW", "UNCOUNTED",
-		      "REFCOUNT", "GEN", "TYPE");
+	ph_out_printf(r->out, "%-14s  %12s  %12s  %10s  %-9s  %s%s", "ADDRESS", "SHALLOW", "UNCOUNTED",
+		      "REFCOUNT", "GEN", json_object_get(r->doc, "interpreters") ? "INTERP  " : "", "TYPE");
 	ph_text_style(r, PH_PLAIN);
 	ph_out_puts(r->out, "\n");
 }
@@ -215,7 +217,7 @@ static void put_roots(struct ph_render *r, const json_t *row)
 void ph_text_objects_row(struct ph_render *r, const json_t *row)
 {
 	char shallow[PH_TEXT_NUMBER], uncounted[PH_TEXT_NUMBER], refcount[PH_TEXT_NUMBER] = "immortal";
-	char generation[16] = "-";
+	char generation[16] = "-", interp[24];
 	const json_t *gen = json_object_get(row, "generation"), *count = json_object_get(row, "refcount");
 	if (json_is_integer(count))
 		ph_text_count(refcount, json_integer_value(count), false);
@@ -227,6 +229,8 @@ void ph_text_objects_row(struct ph_render *r, const json_t *row)
 		      ph_text_size(shallow, ph_json_int(row, "shallow_bytes"), false, r->bytes),
 		      ph_text_size(uncounted, ph_json_int(row, "uncounted_bytes"), false, r->bytes),
 		      refcount, generation);
+	if (json_object_get(row, "interpreter"))
+		ph_out_printf(r->out, "%-6s  ", ph_report_interpreter(row, interp));
 	ph_text_put(r, ph_json_string(row, "type"));
 	ph_out_puts(r->out, json_is_true(json_object_get(row, "size_exact")) &&
 			    json_is_true(json_object_get(row, "refs_exact")) ? "\n" : " (estimated)\n");

@@ -31,6 +31,7 @@ static void put_what(struct ph_render *r)
 		ph_out_printf(r->out, ", %s", ph_text_plural(buf, ph_json_int(what, "count"), "object", "objects"));
 	if (*ph_json_string(what, "name"))
 		ph_out_puts(r->out, ": "), ph_text_put(r, ph_json_string(what, "name"));
+	ph_text_interp(r, what, ", of ");
 	put_retained(r, what);
 	if (ph_json_int(what, "weak_references"))
 		ph_out_printf(r->out, "; %s (not followed)",
@@ -112,10 +113,14 @@ static const char *word(const json_t *path, size_t i, char *buf, size_t max)
 	}
 	const json_t *root = json_object_get(path, "root");
 	const char *kind = ph_json_string(root, "kind"), *name = ph_json_string(root, "name");
+	char number[24];
 	bool own = (!strcmp(kind, "interpreter") || !strcmp(kind, "C")) && *name; /* says what it is */
 	if (!strcmp(kind, "module") && !strncmp(ph_json_string(root, "object"), name, strlen(name)))
 		name = ph_json_string(root, "object"); /* its file, too */
-	snprintf(buf, max, "%s%s%s", own ? "" : kind, !own && *name ? " " : "", name);
+	const char *interp = ph_report_interpreter(path, number);
+	snprintf(buf, max, "%s%s%s%s%s", own ? "" : kind, !own && *name ? " " : "", name,
+		 !*interp ? "" : strcmp(interp, "shared") ? " of interpreter " : " of all interpreters",
+		 strcmp(interp, "shared") ? interp : "");
 	return buf;
 }
 

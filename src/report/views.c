@@ -11,17 +11,17 @@ static const char *const diff_holders_columns[] = {
 };
 static const char *const cycles_columns[] = {
 	"state", "count", "objects", "shallow_bytes", "retained_bytes", "shape", "labels", "cut.type",
-	"cut.label", NULL,
+	"cut.label", "interpreter", NULL,
 };
 static const char *const diff_columns[] = { "type", VALUE_COLUMNS("delta."), VALUE_COLUMNS("values.#."), NULL };
 static const char *const objects_columns[] = {
 	"address", "type", "shallow_bytes", "uncounted_bytes", "refcount", "generation", "tracked",
-	"size_exact", "refs_exact", "refs", "owned", "excess", "held_by", NULL,
+	"size_exact", "refs_exact", "refs", "owned", "excess", "held_by", "interpreter", NULL,
 };
 
 static const char *const dominators_columns[] = {
 	"retained_bytes", "objects", "shallow_bytes", "uncounted_bytes", "type", "address", "path.root.kind",
-	"path.root.name", "path.reading", NULL,
+	"path.root.name", "path.reading", "interpreter", NULL,
 };
 static const char *const groups_columns[] = { "retained_bytes", "objects", "count", "group", NULL };
 static const char *const explain_columns[] = { "relation", "via", "address", "type", "name", NULL };
@@ -34,7 +34,7 @@ static const char *const layout_columns[] = {
 	"kind", "name", "offset", "size", "stride", "bit", "bits", "value", NULL,
 };
 static const char *const why_columns[] = {
-	"count", "retained_bytes", "length", "root.kind", "root.name", "reading", NULL,
+	"count", "retained_bytes", "length", "root.kind", "root.name", "reading", "interpreter", NULL,
 };
 
 static const struct ph_view views[] = {

@@ -141,7 +141,7 @@ static void look_at(struct sampling *s, ph_addr object)
 	}
 }
 
-static bool sample(void *ctx, ph_addr object, int generation)
+static bool sample(void *ctx, ph_addr object, int generation, uint32_t interp)
 {
 	struct sampling *s = ctx;
 	look_at(s, object);

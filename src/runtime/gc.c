@@ -10,12 +10,13 @@
 struct rt_list {
 	ph_addr head;
 	int generation;
+	uint32_t interp; /* whose it is; PH_NO_INTERP: of several */
 };
 
 struct walk {
 	const struct ph_runtime *rt;
 	struct ph_notes *notes;
-	bool (*fn)(void *ctx, ph_addr object, int generation);
+	ph_tracked_fn *fn;
 	void (*broken)(void *ctx, ph_addr link); /* or NULL */
 	void *ctx;
 	uint32_t head_size, next_off, prev_off;
@@ -47,13 +48,13 @@ struct walked {
 
 /* Follows one direction of a list, from a link on, until it is back at its sentinel, breaks
  * off or runs into objects that were seen. */
-static struct walked links_follow(struct walk *w, ph_addr head, ph_addr from, uint32_t off, int generation)
+static struct walked links_follow(struct walk *w, const struct rt_list *list, ph_addr from, uint32_t off)
 {
 	struct walked at = { from, link_at(w, from, off) };
-	while (at.next != head && at.next && w->budget) {
+	while (at.next != list->head && at.next && w->budget) {
 		w->budget--;
 		ph_addr next = link_at(w, at.next, off);
-		if (!next || !w->fn(w->ctx, at.next + w->head_size, generation))
+		if (!next || !w->fn(w->ctx, at.next + w->head_size, list->generation, list->interp))
 			break;
 		w->seen++;
 		at = (struct walked){ at.next, next };
@@ -64,10 +65,10 @@ static struct walked links_follow(struct walk *w, ph_addr head, ph_addr from, ui
 }
 
 /* All of one direction; false where it is broken, which is told. */
-static bool links_walk(struct walk *w, ph_addr head, uint32_t off, int generation)
+static bool links_walk(struct walk *w, const struct rt_list *list, uint32_t off)
 {
-	struct walked end = links_follow(w, head, head, off, generation);
-	if (end.next == head)
+	struct walked end = links_follow(w, list, list->head, off);
+	if (end.next == list->head)
 		return true;
 	if (w->broken && !ph_interrupted) {
 		w->broken(w->ctx, end.last);
@@ -76,44 +77,50 @@ static bool links_walk(struct walk *w, ph_addr head, uint32_t off, int generatio
 	return false;
 }
 
-/* One circular list; `head` is its sentinel. Where it is broken, what the other
- * direction reaches is taken, too. */
-static void list_walk(struct walk *w, ph_addr head, int generation)
+/* One circular list. Where it is broken, what the other direction reaches is taken, too. */
+static void list_walk(struct walk *w, const struct rt_list *list)
 {
-	if (w->skip & 1u << generation || links_walk(w, head, w->next_off, generation))
+	if (w->skip & 1u << list->generation || links_walk(w, list, w->next_off))
 		return;
-	ph_note(w->notes, PH_NOTE_BAD_LIST, head);
+	ph_note(w->notes, PH_NOTE_BAD_LIST, list->head);
 	if (!w->rt->collecting) /* during a collection prev is a counter */
-		links_walk(w, head, w->prev_off, generation);
-}
-
-/* The sentinels of one interpreter's lists, with their generations; returns how many. */
-static size_t lists_of(const struct ph_runtime *rt, const struct ph_interp *in, struct rt_list ret[RT_LISTS])
-{
-	const struct ph_layout *l = rt->layout;
-	uint32_t stride = ph_layout_size(l, PH_S_GCGeneration), visited = 0;
-	ph_addr head = in->gc + ph_layout_off(l, PH_F_GCGeneration_head);
-	size_t n = 0;
-	if (ph_layout_has(l, PH_F_GC_generations)) {
-		for (int i = 0; i < 3; i++)
-			ret[n++] = (struct rt_list){ head + ph_layout_off(l, PH_F_GC_generations) + (uint64_t)i * stride, i };
-	} else if (ph_layout_has(l, PH_F_GC_young)) {
-		if (ph_layout_has(l, PH_F_GC_visited_space))
-			ph_mem_u32(rt->mem, in->gc + ph_layout_off(l, PH_F_GC_visited_space), &visited);
-		ret[n++] = (struct rt_list){ head + ph_layout_off(l, PH_F_GC_young), 0 };
-		for (uint32_t i = 0; i < 2; i++)
-			ret[n++] = (struct rt_list){ head + ph_layout_off(l, PH_F_GC_old) + i * stride,
-						     i == (visited & 1) ? 1 : 2 };
-	}
-	if (ph_layout_has(l, PH_F_GC_permanent))
-		ret[n++] = (struct rt_list){ head + ph_layout_off(l, PH_F_GC_permanent), PERMANENT };
-	return n;
+		links_walk(w, list, w->prev_off);
 }
 
 /* 3.8: all interpreters share the lists of the first. */
 static bool has_own_lists(const struct ph_runtime *rt, size_t interp)
 {
 	return !interp || rt->interps[interp].gc != rt->interps[0].gc;
+}
+
+static uint32_t owner_of(const struct ph_runtime *rt, const struct ph_interp *in)
+{
+	bool shared = rt->ninterps > 1 && !has_own_lists(rt, 1);
+	return shared ? PH_NO_INTERP : (uint32_t)(in - rt->interps);
+}
+
+/* The sentinels of one interpreter's lists, with their generations; returns how many. */
+static size_t lists_of(const struct ph_runtime *rt, const struct ph_interp *in, struct rt_list ret[RT_LISTS])
+{
+	const struct ph_layout *l = rt->layout;
+	uint32_t owner = owner_of(rt, in);
+	uint32_t stride = ph_layout_size(l, PH_S_GCGeneration), visited = 0;
+	ph_addr head = in->gc + ph_layout_off(l, PH_F_GCGeneration_head);
+	size_t n = 0;
+	if (ph_layout_has(l, PH_F_GC_generations)) {
+		for (int i = 0; i < 3; i++)
+			ret[n++] = (struct rt_list){ head + ph_layout_off(l, PH_F_GC_generations) + (uint64_t)i * stride, i, owner };
+	} else if (ph_layout_has(l, PH_F_GC_young)) {
+		if (ph_layout_has(l, PH_F_GC_visited_space))
+			ph_mem_u32(rt->mem, in->gc + ph_layout_off(l, PH_F_GC_visited_space), &visited);
+		ret[n++] = (struct rt_list){ head + ph_layout_off(l, PH_F_GC_young), 0, owner };
+		for (uint32_t i = 0; i < 2; i++)
+			ret[n++] = (struct rt_list){ head + ph_layout_off(l, PH_F_GC_old) + i * stride,
+						     i == (visited & 1) ? 1 : 2, owner };
+	}
+	if (ph_layout_has(l, PH_F_GC_permanent))
+		ret[n++] = (struct rt_list){ head + ph_layout_off(l, PH_F_GC_permanent), PERMANENT, owner };
+	return n;
 }
 
 /* Whether the lists are as long as the collector counts, with and without the permanent one. */
@@ -132,7 +139,7 @@ static void generations_walk(struct walk *w, const struct ph_interp *in)
 	size_t n = lists_of(w->rt, in, lists);
 	uint64_t before = w->seen, heap_size = 0;
 	for (size_t i = 0; i < n; i++) {
-		list_walk(w, lists[i].head, lists[i].generation);
+		list_walk(w, &lists[i]);
 		if (lists[i].generation != PERMANENT)
 			heap_size = w->seen - before;
 	}
@@ -143,15 +150,15 @@ static void generations_walk(struct walk *w, const struct ph_interp *in)
 
 /* The other direction, as long as every link leads back: an object that was just being put
  * on the list or taken off it is where the way forwards says. Returns the last one gone by. */
-static ph_addr links_back(struct walk *w, ph_addr head, int generation)
+static ph_addr links_back(struct walk *w, const struct rt_list *list)
 {
-	ph_addr last = head, at = link_at(w, head, w->prev_off);
+	ph_addr head = list->head, last = head, at = link_at(w, head, w->prev_off);
 	if (link_at(w, at, w->next_off) != head)
 		return head;
 	while (at != head && w->budget) {
 		w->budget--;
 		ph_addr before = link_at(w, at, w->prev_off);
-		if (link_at(w, before, w->next_off) != at || !w->fn(w->ctx, at + w->head_size, generation))
+		if (link_at(w, before, w->next_off) != at || !w->fn(w->ctx, at + w->head_size, list->generation, list->interp))
 			break;
 		w->seen++;
 		last = at;
@@ -179,9 +186,9 @@ static void one_way_walk(void *both, unsigned backwards)
 	for (size_t i = 0; i < b->n; i++) {
 		const struct rt_list *l = &b->lists[i];
 		if (backwards)
-			b->back[i] = links_back(&w, l->head, l->generation);
+			b->back[i] = links_back(&w, l);
 		else
-			b->there[i] = links_follow(&w, l->head, l->head, w.next_off, l->generation);
+			b->there[i] = links_follow(&w, l, l->head, w.next_off);
 		b->seen[backwards][i] = w.seen;
 	}
 }
@@ -199,7 +206,7 @@ static void both_ways_walk(const struct walk *w, const struct ph_interp *in, voi
 		const struct rt_list *l = &b.lists[i];
 		if (b.there[i].next != l->head && b.there[i].next != b.back[i]) {
 			ph_note(w->notes, PH_NOTE_BAD_LIST, l->head);
-			links_follow(&b.w[1], l->head, b.back[i], w->prev_off, l->generation);
+			links_follow(&b.w[1], l, b.back[i], w->prev_off);
 		}
 		all = b.seen[0][i] + b.seen[1][i];
 		heap_size = l->generation != PERMANENT ? all : heap_size;
@@ -207,8 +214,8 @@ static void both_ways_walk(const struct walk *w, const struct ph_interp *in, voi
 	heap_size_check(w, in, heap_size, all);
 }
 
-void ph_runtime_tracked_both(const struct ph_runtime *rt, struct ph_notes *notes,
-			     bool (*fn)(void *ctx, ph_addr object, int generation), void *const ctx[2])
+void ph_runtime_tracked_both(const struct ph_runtime *rt, struct ph_notes *notes, ph_tracked_fn *fn,
+			     void *const ctx[2])
 {
 	if (rt->free_threaded) {
 		rt_heaps_walk_both(rt, notes, fn, ctx);
@@ -237,12 +244,32 @@ static bool looks_like_object(const struct walk *w, ph_addr link)
 	return rt_is_object(w->rt, link + w->head_size);
 }
 
+/* Whose collection a thread is in: where more than one is in progress, that of the thread's own
+ * interpreter, by its thread-local storage. */
+static uint32_t collecting_interp(const struct ph_runtime *rt, const struct ph_thread_regs *thread)
+{
+	uint32_t found = PH_NO_INTERP, n = 0;
+	for (uint32_t i = 0; i < rt->ninterps; i++) {
+		if (!rt->interps[i].collecting)
+			continue;
+		found = i;
+		n++;
+	}
+	if (n == 1)
+		return owner_of(rt, &rt->interps[found]);
+	for (uint32_t i = 0; n && i < rt->ninterps; i++)
+		if (rt->interps[i].collecting && rt_runs_thread(rt, &rt->interps[i], thread))
+			return owner_of(rt, &rt->interps[i]);
+	return PH_NO_INTERP;
+}
+
 /* During a collection the objects under suspicion are on lists whose sentinels
  * are local variables on the collecting thread's stack: any two words there that
  * are linked both ways with an object. */
 static void stack_lists_walk(struct walk *w, const struct ph_thread_regs *thread)
 {
 	const struct ph_segment *seg = ph_mem_segment(w->rt->mem, thread->sp);
+	uint32_t interp = collecting_interp(w->rt, thread);
 	if (!seg)
 		return;
 	for (ph_addr s = thread->sp & ~7ull; s + w->head_size <= seg->end; s += 8) {
@@ -251,18 +278,16 @@ static void stack_lists_walk(struct walk *w, const struct ph_thread_regs *thread
 		    link_at(w, next, w->prev_off) != s || link_at(w, prev, w->next_off) != s ||
 		    !looks_like_object(w, next))
 			continue;
-		list_walk(w, s, 4);
+		list_walk(w, &(struct rt_list){ s, 4, interp });
 	}
 }
 
-void ph_runtime_tracked(const struct ph_runtime *rt, unsigned skip, struct ph_notes *notes,
-			bool (*fn)(void *ctx, ph_addr object, int generation), void *ctx)
+void ph_runtime_tracked(const struct ph_runtime *rt, unsigned skip, struct ph_notes *notes, ph_tracked_fn *fn, void *ctx)
 {
 	ph_runtime_lists(rt, skip, notes, fn, NULL, ctx);
 }
 
-void ph_runtime_lists(const struct ph_runtime *rt, unsigned skip, struct ph_notes *notes,
-		      bool (*fn)(void *ctx, ph_addr object, int generation),
+void ph_runtime_lists(const struct ph_runtime *rt, unsigned skip, struct ph_notes *notes, ph_tracked_fn *fn,
 		      void (*broken)(void *ctx, ph_addr link), void *ctx)
 {
 	if (rt->free_threaded) {

@@ -399,7 +399,7 @@ struct modules {
 	ph_addr type; /* &PyModule_Type */
 };
 
-static bool module_state(void *ctx, ph_addr object, int generation)
+static bool module_state(void *ctx, ph_addr object, int generation, uint32_t interp)
 {
 	struct modules *m = ctx;
 	const struct ph_runtime *rt = m->h->rt;

@@ -95,9 +95,26 @@ uint32_t ph_py_line(const struct ph_runtime *rt, ph_addr code, int64_t offset)
 	return line > 0 && line < INT32_MAX ? (uint32_t)line : first;
 }
 
+/* Where the instructions are that a frame runs: in the code object, or (free-threaded 3.14+) in
+ * its thread's own copy of them. */
+static ph_addr instructions(const struct ph_runtime *rt, const struct ph_py_frame *f)
+{
+	const struct ph_layout *l = rt->layout;
+	uint32_t index;
+	uint64_t own;
+	ph_addr copies = rt_has(rt, PH_F_PyCode_co_tlbc) && rt_has(rt, PH_F_CodeArray_entries)
+				 ? rt_field(rt, f->code, PH_F_PyCode_co_tlbc) : 0;
+	if (copies && rt_has(rt, PH_F_IFrame_tlbc_index) &&
+	    ph_mem_u32(rt->mem, f->address + ph_layout_off(l, PH_F_IFrame_tlbc_index), &index) && index &&
+	    index < rt_field(rt, copies, PH_F_CodeArray_size) &&
+	    ph_mem_u64(rt->mem, copies + ph_layout_off(l, PH_F_CodeArray_entries) + 8ull * index, &own) && own)
+		return own;
+	return f->code + ph_layout_off(l, PH_F_PyCode_co_code_adaptive);
+}
+
 uint32_t ph_py_frame_line(const struct ph_runtime *rt, const struct ph_py_frame *f)
 {
-	uint64_t start = f->code + ph_layout_off(rt->layout, PH_F_PyCode_co_code_adaptive);
+	uint64_t start = instructions(rt, f);
 	uint64_t at = rt_has(rt, PH_F_IFrame_instr_ptr) ? rt_field(rt, f->address, PH_F_IFrame_instr_ptr) : 0;
 	return ph_py_line(rt, f->code, at >= start && at - start < MAX_TABLE * 64ull ? (int64_t)(at - start) : -1);
 }

@@ -27,7 +27,7 @@ struct heaps {
 	const struct ph_runtime *rt;
 	const struct ph_layout *l;
 	struct ph_notes *notes;
-	bool (*fn)(void *ctx, ph_addr object, int generation);
+	ph_tracked_fn *fn;
 	void (*broken)(void *ctx, ph_addr at); /* or NULL */
 	void *ctx;
 	uint64_t key;                /* a segment's cookie without its address */
@@ -38,7 +38,6 @@ struct heaps {
 	uint64_t npages;             /* met */
 	unsigned of, which;          /* every of-th page is taken, from this one on */
 	unsigned skip;               /* generations */
-	bool known;
 };
 
 /* A page, checked: all its blocks are where memory can be. */
@@ -48,6 +47,7 @@ struct heap_page {
 	uint64_t block_size;
 	uint32_t capacity, reserved;
 	uint32_t object;      /* where the object is in a block */
+	uint32_t interp;      /* index of the interpreter whose it is, or PH_NO_INTERP */
 };
 
 static void complain(const struct heaps *w, ph_addr at)
@@ -103,11 +103,11 @@ static void free_list_walk(const struct heaps *w, const struct heap_page *page, 
 /* ---- blocks ----------------------------------------------------------------------------------- */
 
 /* False: the object was seen before. */
-static inline bool block_take(const struct heaps *w, ph_addr object, const uint8_t *head)
+static inline bool block_take(const struct heaps *w, ph_addr object, const uint8_t *head, uint32_t interp)
 {
 	uint8_t bits = head[ph_layout_off(w->l, PH_F_PyObject_ob_gc_bits)];
 	int generation = bits & GC_FROZEN ? PH_GENERATION_PERMANENT : PH_GENERATION_ANY;
-	return !(bits & GC_TRACKED) || w->skip & 1u << generation || w->fn(w->ctx, object, generation);
+	return !(bits & GC_TRACKED) || w->skip & 1u << generation || w->fn(w->ctx, object, generation, interp);
 }
 
 static void page_walk(const struct heaps *w, const struct heap_page *page)
@@ -127,7 +127,7 @@ static void page_walk(const struct heaps *w, const struct heap_page *page)
 		if (freed[i / 64] >> (i & 63) & 1)
 			continue;
 		const uint8_t *head = all ? all + i * size + page->object : ph_mem_at(w->rt->mem, object, need);
-		if (head && block_take(w, object, head))
+		if (head && block_take(w, object, head, page->interp))
 			continue;
 		if (!ph_interrupted)
 			complain(w, page->address);
@@ -192,20 +192,66 @@ static bool is_segment(const struct heaps *w, ph_addr at)
 	       entries && entries <= w->entries;
 }
 
+/* ---- whose ------------------------------------------------------------------------------------------ */
+
+/* Segments that threads of an interpreter have left behind are on two lists; the first one's
+ * links have flags where a segment's address has zeroes. */
+static bool is_abandoned_by(const struct heaps *w, ph_addr interp, ph_addr segment)
+{
+	static const enum ph_field heads[] = { PH_F_PyInterp_abandoned, PH_F_PyInterp_abandoned_visited };
+	for (size_t i = 0; i < 2; i++) {
+		uint64_t budget = w->rt->mem->whole_size / SLICE_SIZE;
+		ph_addr at = rt_has(w->rt, heads[i]) ? rt_field(w->rt, interp, heads[i]) & ~(SEGMENT_SIZE - 1) : 0;
+		for (; at && budget; budget--, at = rt_field(w->rt, at, PH_F_HeapSegment_abandoned_next))
+			if (at == segment)
+				return true;
+	}
+	return false;
+}
+
+/* mimalloc 2.2+: each interpreter has a part of its own, which its segments refer to. */
+static bool has_subproc(const struct heaps *w, ph_addr interp, ph_addr subproc)
+{
+	return subproc && (subproc == interp + ph_layout_off(w->l, PH_F_PyInterp_subproc) ||
+			   subproc == rt_field(w->rt, interp, PH_F_PyInterp_subproc));
+}
+
+/* By its heap, which lies in a thread's state; where that has ended, by its segment. */
+static uint32_t interp_of(const struct heaps *w, ph_addr segment, const struct heap_page *page)
+{
+	const struct ph_runtime *rt = w->rt;
+	if (rt->ninterps == 1)
+		return 0;
+	ph_addr heap = rt_has(rt, PH_F_HeapPage_heap) ? member(w, page->bytes, PH_F_HeapPage_heap) : 0;
+	uint64_t tag = member(w, page->bytes, PH_F_HeapPage_tag);
+	ph_addr thread = heap - tag * ph_layout_size(w->l, PH_S_Heap) - ph_layout_off(w->l, PH_F_PyThread_heaps);
+	ph_addr interp = heap ? rt_field(rt, thread, PH_F_PyThread_interp) : 0;
+	bool parts = rt_has(rt, PH_F_HeapSegment_subproc) && rt_has(rt, PH_F_PyInterp_subproc);
+	ph_addr subproc = parts ? rt_field(rt, segment, PH_F_HeapSegment_subproc) : 0;
+	for (uint32_t i = 0; i < rt->ninterps; i++) {
+		ph_addr in = rt->interps[i].address;
+		if (heap ? in == interp : has_subproc(w, in, subproc) || is_abandoned_by(w, in, segment))
+			return i;
+	}
+	return PH_NO_INTERP;
+}
+
 static void segment_walk(struct heaps *w, ph_addr segment)
 {
 	uint64_t n, entries = 0;
 	struct heap_page page;
 	ph_mem_u64(w->rt->mem, segment + ph_layout_off(w->l, PH_F_HeapSegment_entries), &entries);
 	for (uint64_t slice = 0; slice < entries && !ph_interrupted; slice += n)
-		if (page_read(w, segment, (uint32_t)slice, &page, &n) && w->npages++ % w->of == w->which)
+		if (page_read(w, segment, (uint32_t)slice, &page, &n) && w->npages++ % w->of == w->which) {
+			page.interp = interp_of(w, segment, &page);
 			page_walk(w, &page);
+		}
 }
 
 static void segments_walk(struct heaps *w)
 {
 	const struct ph_mem *mem = w->rt->mem;
-	for (size_t i = 0; i < mem->nsegs && w->known; i++) {
+	for (size_t i = 0; i < mem->nsegs; i++) {
 		const struct ph_segment *s = &mem->segs[i];
 		ph_addr at = (s->start + SEGMENT_SIZE - 1) & ~(SEGMENT_SIZE - 1);
 		for (; at < s->end && s->writable && !ph_interrupted; at += SEGMENT_SIZE)
@@ -317,24 +363,26 @@ static bool layout_knows(const struct ph_layout *l)
 	       ph_layout_size(l, PH_S_HeapPage) && l->enums[PH_E_HEAP_OF_OBJECTS].present;
 }
 
-static void queues_walk(struct heaps *w, bool (*see)(struct queues *q, ph_addr page))
+/* True when the pages agree in the key of their segments. */
+static bool queues_walk(struct heaps *w, bool (*see)(struct queues *q, ph_addr page))
 {
-	struct queues q = { .w = w, .see = see, .budget = w->rt->mem->whole_size / 4096 };
+	struct queues q = { .w = w, .see = see, .budget = w->rt->mem->whole_size / 4096, .key = w->key };
 	threads_walk(&q);
-	if (see == vote) {
-		w->known = q.votes;
-		w->key = q.key;
-	}
+	w->key = q.key;
+	return q.votes;
 }
 
-static void heaps_init(struct heaps *w)
+/* False (told) where nothing can be found. */
+static bool heaps_init(struct heaps *w)
 {
 	const struct ph_layout *l = w->rt->layout;
 	uint32_t debug = 0;
 	w->l = l;
 	w->of = 1;
-	if (!layout_knows(l))
-		return;
+	if (!layout_knows(l)) {
+		complain(w, w->rt->address);
+		return false;
+	}
 	if (ph_layout_has(l, PH_F_PyRuntime_debug_blocks))
 		ph_mem_u32(w->rt->mem, w->rt->address + ph_layout_off(l, PH_F_PyRuntime_debug_blocks), &debug);
 	w->before = debug ? DEBUG_HEAD : 0;
@@ -346,44 +394,39 @@ static void heaps_init(struct heaps *w)
 	struct ph_notes *notes = w->notes;
 	struct ph_notes ignored = { 0 }; /* the second walk says it */
 	w->notes = &ignored;
-	queues_walk(w, vote);
+	bool known = queues_walk(w, vote);
 	w->notes = notes;
+	if (!known)
+		complain(w, w->rt->address);
+	return known;
 }
 
-void rt_heaps_walk(const struct ph_runtime *rt, unsigned skip, struct ph_notes *notes,
-		   bool (*fn)(void *ctx, ph_addr object, int generation), void (*broken)(void *ctx, ph_addr link),
-		   void *ctx)
+void rt_heaps_walk(const struct ph_runtime *rt, unsigned skip, struct ph_notes *notes, ph_tracked_fn *fn,
+		   void (*broken)(void *ctx, ph_addr link), void *ctx)
 {
 	struct heaps w = { .rt = rt, .notes = notes, .fn = fn, .broken = broken, .ctx = ctx, .skip = skip };
-	heaps_init(&w);
-	if (!w.known)
-		complain(&w, rt->address);
+	if (!heaps_init(&w))
+		return;
 	segments_walk(&w);
 	queues_walk(&w, is_found);
 }
 
-struct both {
-	struct heaps w[2];
-};
-
+/* Every other page each. */
 static void half_walk(void *both, unsigned which)
 {
-	struct heaps *w = &((struct both *)both)->w[which];
-	segments_walk(w);
+	segments_walk((struct heaps *)both + which);
 }
 
-void rt_heaps_walk_both(const struct ph_runtime *rt, struct ph_notes *notes,
-			bool (*fn)(void *ctx, ph_addr object, int generation), void *const ctx[2])
+void rt_heaps_walk_both(const struct ph_runtime *rt, struct ph_notes *notes, ph_tracked_fn *fn, void *const ctx[2])
 {
 	struct heaps w = { .rt = rt, .notes = notes, .fn = fn, .ctx = ctx[0] };
-	heaps_init(&w);
-	if (!w.known)
-		complain(&w, rt->address);
+	if (!heaps_init(&w))
+		return;
 	w.of = 2;
-	struct both b = { { w, w } };
-	b.w[1].ctx = ctx[1];
-	b.w[1].which = 1;
-	ph_parallel(2, half_walk, &b);
+	struct heaps both[2] = { w, w };
+	both[1].ctx = ctx[1];
+	both[1].which = 1;
+	ph_parallel(2, half_walk, both);
 	queues_walk(&w, is_found);
 }
 
@@ -395,10 +438,11 @@ struct heaps_check {
 	struct rt_lists_fit *fit;
 };
 
-static bool object_check(void *ctx, ph_addr object, int generation)
+static bool object_check(void *ctx, ph_addr object, int generation, uint32_t interp)
 {
 	struct heaps_check *c = ctx;
 	(void)generation;
+	(void)interp;
 	c->fit->objects++;
 	c->fit->met |= object == c->wanted;
 	if (c->fit->objects < RT_MAX_LOOKED_AT)

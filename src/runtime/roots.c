@@ -14,6 +14,7 @@ struct roots {
 	struct ph_notes *notes;
 	struct ph_rootrefs *refs;
 	struct ph_running *running;
+	uint32_t interp; /* index of the one at work */
 	uint64_t budget; /* slots that frames may still have: no more than there are words */
 	bool nomem;
 };
@@ -24,7 +25,8 @@ static struct ph_rootref *root_add(struct roots *r, enum ph_rootref_kind kind, p
 	static struct ph_rootref sink;
 	if (!object)
 		return &sink;
-	if (!PH_VEC_PUSH(r->refs, (struct ph_rootref){ .object = object, .at = at, .kind = kind, .frame = UINT32_MAX })) {
+	if (!PH_VEC_PUSH(r->refs, (struct ph_rootref){ .object = object, .at = at, .kind = kind, .frame = UINT32_MAX,
+							 .interp = r->interp })) {
 		r->nomem = true;
 		return &sink;
 	}
@@ -164,12 +166,12 @@ static uint64_t thread_number(const struct ph_runtime *rt, ph_addr thread, enum 
 	return rt_has(rt, f) ? rt_field(rt, thread, f) : 0;
 }
 
-static void thread_add(struct roots *r, ph_addr thread, uint32_t interp)
+static void thread_add(struct roots *r, ph_addr thread)
 {
 	struct ph_running_thread t = {
 		.id = thread_number(r->rt, thread, PH_F_PyThread_thread_id),
 		.native_id = thread_number(r->rt, thread, PH_F_PyThread_native_thread_id),
-		.interp = interp,
+		.interp = r->interp,
 		.state = thread,
 		.frames = (uint32_t)r->running->frames.n,
 	};
@@ -252,11 +254,11 @@ static void exception_stack(struct roots *r, ph_addr item)
 }
 
 /* Locals first: where several roots hold an object, the first names it. */
-static void threads_add(struct roots *r, ph_addr thread, uint32_t interp)
+static void threads_add(struct roots *r, ph_addr thread)
 {
 	size_t n = 0;
 	for (ph_addr at = thread; at && n < MAX_THREADS; n++) {
-		thread_add(r, at, interp);
+		thread_add(r, at);
 		at = rt_field(r->rt, at, PH_F_PyThread_next);
 	}
 	if (n == MAX_THREADS)
@@ -277,7 +279,8 @@ struct ph_err *ph_runtime_roots(const struct ph_runtime *rt, struct ph_notes *no
 			   .budget = rt->mem->whole_size / 8 };
 	for (size_t i = 0; i < rt->ninterps; i++) {
 		ph_addr in = rt->interps[i].address;
-		threads_add(&r, rt_field(rt, in, PH_F_PyInterp_threads), (uint32_t)i);
+		r.interp = (uint32_t)i;
+		threads_add(&r, rt_field(rt, in, PH_F_PyInterp_threads));
 		field_add(&r, PH_ROOTREF_MODULES, in, PH_F_PyInterp_modules, "sys.modules");
 		FIELDS_ADD(&r, in, interp_fields);
 		FIELDS_ADD(&r, rt->interps[i].gc, gc_fields);

@@ -51,7 +51,7 @@ static bool interp_add(struct ph_runtime *rt, ph_addr address, struct ph_notes *
 	uint32_t collecting;
 	if ((ph_mem_u32(rt->mem, in->gc + ph_layout_off(l, PH_F_GC_collecting), &collecting) &&
 	     collecting) || world_stops(rt, address))
-		rt->collecting = true;
+		rt->collecting = in->collecting = true;
 	rt->ninterps++;
 	return true;
 }

@@ -38,16 +38,17 @@ bool rt_is_object(const struct ph_runtime *rt, ph_addr object);
 
 /* mimalloc.c: what ph_runtime_lists(), ph_runtime_tracked_both() and rt_lists_check() do in a
  * free-threaded build. `broken` gets a page that is damaged. */
-void rt_heaps_walk(const struct ph_runtime *rt, unsigned skip, struct ph_notes *notes,
-		   bool (*fn)(void *ctx, ph_addr object, int generation), void (*broken)(void *ctx, ph_addr link),
-		   void *ctx);
-void rt_heaps_walk_both(const struct ph_runtime *rt, struct ph_notes *notes,
-			bool (*fn)(void *ctx, ph_addr object, int generation), void *const ctx[2]);
+void rt_heaps_walk(const struct ph_runtime *rt, unsigned skip, struct ph_notes *notes, ph_tracked_fn *fn,
+		   void (*broken)(void *ctx, ph_addr link), void *ctx);
+void rt_heaps_walk_both(const struct ph_runtime *rt, struct ph_notes *notes, ph_tracked_fn *fn, void *const ctx[2]);
 void rt_heaps_check(const struct ph_runtime *rt, ph_addr wanted, struct rt_lists_fit *ret);
 
 /* References of an object as its head counts them (of which there are more in free-threaded
  * builds); 0: it cannot be read. values.c */
 uint64_t rt_count(const struct ph_runtime *rt, ph_addr object);
+
+/* Whether one of an interpreter's threads is this one. */
+bool rt_runs_thread(const struct ph_runtime *rt, const struct ph_interp *in, const struct ph_thread_regs *thread);
 
 /* ≤3.10: which dk_lookup function means "keys of any type"; sets rt->lookdict. */
 void rt_learn_lookdict(struct ph_runtime *rt);

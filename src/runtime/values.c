@@ -253,7 +253,7 @@ struct learner {
 	uint64_t steps;
 };
 
-static bool learn_from(void *ctx, ph_addr object, int generation)
+static bool learn_from(void *ctx, ph_addr object, int generation, uint32_t interp)
 {
 	struct learner *learn = ctx;
 	struct ph_runtime *rt = learn->rt;

@@ -69,17 +69,20 @@ static struct ph_err *read_table(struct sn_file *f, struct sn_row rows[SN_SECTIO
 				  head.version, SNAPSHOT_VERSION);
 	if (memcmp(tail.magic, SNAPSHOT_END, 8))
 		return sn_damaged(f, "its end is missing");
-	if (tail.nsections != SN_SECTIONS || tail.version != SNAPSHOT_VERSION ||
-	    f->size < sizeof head + SN_SECTIONS * sizeof *rows + sizeof tail)
+	uint64_t n = tail.nsections * sizeof *rows;
+	if ((tail.nsections != SN_SECTIONS && tail.nsections != SN_ALWAYS) || tail.version != SNAPSHOT_VERSION ||
+	    f->size < sizeof head + n + sizeof tail)
 		return sn_damaged(f, "its table of sections is not one");
-	*ret_at = f->size - sizeof tail - SN_SECTIONS * sizeof *rows;
-	memcpy(rows, f->map + *ret_at, SN_SECTIONS * sizeof *rows);
-	if (table_checksum(rows, SN_SECTIONS * sizeof *rows, tail) != tail.checksum)
+	*ret_at = f->size - sizeof tail - n;
+	memset(rows, 0, SN_SECTIONS * sizeof *rows);
+	memcpy(rows, f->map + *ret_at, n);
+	if (table_checksum(rows, n, tail) != tail.checksum)
 		return sn_damaged(f, "the checksum of its table is wrong");
 	if (tail.nobjects >= PH_GRAPH_MAX || tail.nedges > UINT64_MAX / 8)
 		return sn_damaged(f, "it has too many objects");
 	f->nobjects = tail.nobjects;
 	f->nedges = tail.nedges;
+	f->nsections = tail.nsections;
 	return NULL;
 }
 
@@ -168,7 +171,7 @@ struct ph_err *sn_file_open(const char *path, const char *name, struct sn_file *
 		err = read_table(ret, rows, &end);
 	uint64_t room = ret->size * UNPACKED_TIMES + UNPACKED_MORE;
 	ph_progress_begin(PH_PROGRESS_BYTES, ret->size);
-	for (int i = 0; !err && i < SN_SECTIONS; i++)
+	for (uint32_t i = 0; !err && i < ret->nsections; i++)
 		err = read_section(ret, &rows[i], end, elements[i], &room, &ret->sections[i]);
 	if (err)
 		sn_file_close(ret);

@@ -17,6 +17,7 @@ struct sn_file {
 	const uint8_t *map;
 	uint64_t size;
 	uint64_t nobjects, nedges;
+	uint32_t nsections; /* that it has, the first of them */
 	struct sn_bytes sections[SN_SECTIONS];
 };
 struct ph_err *sn_file_open(const char *path, const char *name, struct sn_file *ret);

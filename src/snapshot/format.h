@@ -18,13 +18,15 @@
 	X(THREADS, sizeof(struct sn_thread), OTHER) X(FRAMES, sizeof(struct sn_frame), OTHER) \
 	X(WEAK, sizeof(struct sn_pair), OTHER) X(SEQUENCES, 4, LABELS) X(SEQUENCE_ENDS, 8, LABELS) \
 	X(SEQUENCE_LABELS, 4, LABELS) X(LABELS, sizeof(struct sn_label), LABELS) \
-	X(NAMES, sizeof(struct sn_pair), LABELS) X(HOLDERS, sizeof(struct sn_pair), OTHER)
+	X(NAMES, sizeof(struct sn_pair), LABELS) X(HOLDERS, sizeof(struct sn_pair), OTHER) \
+	X(INTERPRETERS, sizeof(struct sn_interp), OTHER) X(OWNERS, 2, OBJECTS)
 
 enum sn_section {
 #define X(name, size, part) SN_##name,
 	SNAPSHOT_SECTIONS(X)
 #undef X
-	SN_SECTIONS
+	SN_SECTIONS,
+	SN_ALWAYS = SN_INTERPRETERS /* files of one interpreter have no more */
 };
 enum sn_part { SN_PART_OTHER, SN_PART_OBJECTS, SN_PART_EDGES, SN_PART_LABELS };
 
@@ -55,7 +57,7 @@ struct sn_type {
 	uint32_t name, node;
 	uint8_t cls, form, bits, unused[5];
 };
-enum { SN_TYPE_WEAKREFABLE = 1, SN_TYPE_HEAP = 2, SN_TYPE_WHOLE = 4 };
+enum { SN_TYPE_WEAKREFABLE = 1, SN_TYPE_HEAP = 2, SN_TYPE_WHOLE = 4, SN_TYPE_COLLECTED = 8, SN_TYPE_LET_GO = 16 };
 /* Objects from `first` on are at address + 8 * ADDRESSES[]. */
 struct sn_block {
 	uint64_t address;
@@ -75,6 +77,9 @@ struct sn_thread {
 };
 struct sn_frame {
 	uint32_t function, file, line, code, object;
+};
+struct sn_interp {
+	int64_t id;
 };
 struct sn_pair {
 	uint32_t a, b;

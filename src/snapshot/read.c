@@ -240,6 +240,7 @@ static struct ph_err *read_types(struct reading *r)
 			.name = strdup(string_at(r, t->name)), .address = t->address, .node = t->node,
 			.cls = t->cls, .form = t->form, .weakrefable = t->bits & SN_TYPE_WEAKREFABLE,
 			.heap = t->bits & SN_TYPE_HEAP, .whole = t->bits & SN_TYPE_WHOLE,
+			.collected = t->bits & SN_TYPE_COLLECTED, .let_go = t->bits & SN_TYPE_LET_GO,
 		};
 		g->ntypes++;
 		if (!g->types[i].name)
@@ -278,6 +279,36 @@ static struct ph_err *read_frames(struct reading *r)
 		if (t->name && !g->threads[i].name)
 			return ph_err_nomem();
 	}
+	return NULL;
+}
+
+/* Whose each object is: of one interpreter nothing tells it. */
+static struct ph_err *read_interps(struct reading *r)
+{
+	struct ph_graph *g = r->graph;
+	uint64_t n = COUNT(r, INTERPRETERS);
+	const uint16_t *owners = r->file.sections[SN_OWNERS].at;
+	if (!n && !COUNT(r, OWNERS))
+		return NULL;
+	if (n < 2 || n > PH_GRAPH_INTERPS_MAX || COUNT(r, OWNERS) != r->file.nobjects)
+		return damaged(r, "its interpreters are not possible");
+	g->interps = calloc(n + 1, sizeof *g->interps);
+	g->interp_ = ph_big_alloc(g->n * sizeof *g->interp_);
+	if (!g->interps || !g->interp_)
+		return ph_err_nomem();
+	g->ninterps = (uint32_t)n;
+	for (uint32_t i = 0; i < n; i++)
+		g->interps[i].id = ROWS(r, INTERPRETERS, sn_interp)[i].id;
+	for (uint32_t i = 1; i < g->n; i++) {
+		if (ph_interrupted_at(i))
+			return ph_err_interrupted();
+		if (owners[i - 1] > n)
+			return damaged(r, "an object is of no interpreter");
+		g->interp_[i] = owners[i - 1];
+	}
+	for (uint32_t i = 0; i < g->nthreads; i++)
+		if (g->threads[i].interp >= n)
+			return damaged(r, "a thread is of no interpreter");
 	return NULL;
 }
 
@@ -387,6 +418,8 @@ static struct ph_err *read_all(struct reading *r, struct ph_snapshot *s)
 		err = read_flags(r);
 	if (!err)
 		err = read_frames(r);
+	if (!err)
+		err = read_interps(r);
 	if (!err)
 		err = read_roots(r);
 	if (!err)

@@ -200,7 +200,9 @@ static struct ph_err *add_types(struct writer *w)
 		const struct ph_graph_type *t = &w->g->types[i];
 		struct sn_type row = { .address = t->address, .node = t->node, .cls = t->cls, .form = t->form,
 				       .bits = (uint8_t)((t->weakrefable ? SN_TYPE_WEAKREFABLE : 0) |
-							 (t->heap ? SN_TYPE_HEAP : 0) | (t->whole ? SN_TYPE_WHOLE : 0)) };
+							 (t->heap ? SN_TYPE_HEAP : 0) | (t->whole ? SN_TYPE_WHOLE : 0) |
+							 (t->collected ? SN_TYPE_COLLECTED : 0) |
+							 (t->let_go ? SN_TYPE_LET_GO : 0)) };
 		err = sn_string(w, t->name, &row.name) ? sn_add(w, &row, sizeof row) : ph_err_nomem();
 	}
 	return err ? err : sn_end(w);
@@ -255,17 +257,31 @@ static struct ph_err *add_others(struct writer *w)
 	return err ? err : sn_end(w);
 }
 
+/* Whose each object is. */
+static struct ph_err *add_interps(struct writer *w)
+{
+	const struct ph_graph *g = w->g;
+	struct ph_err *err = NULL;
+	sn_begin(w, SN_INTERPRETERS);
+	for (uint32_t i = 0; !err && i < g->ninterps; i++)
+		err = sn_add(w, &(struct sn_interp){ g->interps[i].id }, sizeof(struct sn_interp));
+	if (!err)
+		err = sn_end(w);
+	return err ? err : sn_put(w, SN_OWNERS, g->interp_ + 1, (g->n - 1ull) * sizeof *g->interp_);
+}
+
 /* ---- all together ------------------------------------------------------------------------------- */
 
 static struct ph_err *add_table(struct writer *w)
 {
-	struct sn_tail tail = { .nobjects = w->g->n - 1, .nedges = w->g->nedges, .nsections = SN_SECTIONS,
+	uint64_t n = w->nsections * sizeof *w->rows;
+	struct sn_tail tail = { .nobjects = w->g->n - 1, .nedges = w->g->nedges, .nsections = w->nsections,
 				.version = SNAPSHOT_VERSION, .magic = SNAPSHOT_END };
 	XXH3_64bits_reset(w->hash);
-	XXH3_64bits_update(w->hash, w->rows, sizeof w->rows);
+	XXH3_64bits_update(w->hash, w->rows, n);
 	XXH3_64bits_update(w->hash, &tail, sizeof tail);
 	tail.checksum = XXH3_64bits_digest(w->hash);
-	struct ph_err *err = put(w, w->rows, sizeof w->rows);
+	struct ph_err *err = put(w, w->rows, n);
 	return err ? err : put(w, &tail, sizeof tail);
 }
 
@@ -300,6 +316,8 @@ static struct ph_err *write_all(struct writer *w)
 		err = add_roots(w);
 	if (!err)
 		err = add_others(w);
+	if (!err && w->nsections > SN_ALWAYS)
+		err = add_interps(w);
 	if (!err)
 		err = sn_add_labels(w);
 	/* last, as all of these have strings */
@@ -311,7 +329,8 @@ static struct ph_err *write_all(struct writer *w)
 struct ph_err *ph_snapshot_write(const struct ph_graph *g, const struct ph_snapshot_options *options,
 				 struct ph_snapshot_stats *ret)
 {
-	struct writer w = { .g = g, .opt = options, .hash = XXH3_createState(), .packed_size = ZSTD_CStreamOutSize() };
+	struct writer w = { .g = g, .opt = options, .hash = XXH3_createState(), .packed_size = ZSTD_CStreamOutSize(),
+			    .nsections = g->interps ? SN_SECTIONS : SN_ALWAYS };
 	if (options->compress) {
 		w.zstd = ZSTD_createCCtx();
 		w.packed = malloc(w.packed_size);

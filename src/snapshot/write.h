@@ -9,6 +9,7 @@ struct writer {
 	const struct ph_graph *g;
 	const struct ph_snapshot_options *opt;
 	struct sn_row rows[SN_SECTIONS];
+	uint32_t nsections;            /* of these, the first */
 	uint64_t offset;
 	enum sn_section section;       /* that is being written */
 	struct XXH3_state_s *hash;

@@ -14,14 +14,16 @@ static void seal(uint8_t *b, size_t n)
 {
 	struct sn_row rows[SN_SECTIONS];
 	struct sn_tail tail;
-	size_t at = n - sizeof tail - sizeof rows;
 	if (n < sizeof tail + sizeof rows)
 		return;
-	memcpy(rows, b + at, sizeof rows);
-	for (int i = 0; i < SN_SECTIONS; i++)
+	memcpy(&tail, b + n - sizeof tail, sizeof tail);
+	uint32_t nrows = tail.nsections == SN_SECTIONS ? SN_SECTIONS : SN_ALWAYS;
+	size_t at = n - sizeof tail - nrows * sizeof *rows;
+	memcpy(rows, b + at, nrows * sizeof *rows);
+	for (uint32_t i = 0; i < nrows; i++)
 		if (rows[i].offset <= n && rows[i].stored <= n - rows[i].offset)
 			rows[i].checksum = XXH3_64bits(b + rows[i].offset, rows[i].stored);
-	memcpy(b + at, rows, sizeof rows);
+	memcpy(b + at, rows, nrows * sizeof *rows);
 	memset(b + n - 16, 0, 8);
 	uint64_t sum = XXH3_64bits(b + at, n - at);
 	memcpy(b + n - 16, &sum, 8);

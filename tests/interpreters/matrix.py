@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The oracle, and shipped layouts against debug information, on every interpreter: the
+"""The oracle, several interpreters in one process, and shipped layouts against debug information, on every interpreter: the
 system's, Debian's of other suites as release and pydebug builds, and pyenv's where there are any. A required one that is missing fails.
 
     matrix.py [--small] [FOLDER]    FOLDER: where unpack.sh puts Debian's
@@ -13,7 +13,8 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "tests/live"))
-from support import Results, WORKLOADS, interpreters, oracles  # noqa: E402
+from support import Results, WORKLOADS, interpreters, oracles, version_of  # noqa: E402
+import test_interpreters  # noqa: E402
 from test_layouts import same_reports  # noqa: E402
 
 SUITES = (("bullseye", "3.9"), ("trixie", "3.13"), ("forky", "3.13"), ("forky", "3.14"), ("forky", "3.15"), ("sid", "3.13"),
@@ -49,6 +50,10 @@ def main():
     builds += [(os.path.relpath(python, folder), python, ("--sysroot", root)) for python, root in others]
     for python, root in others:
         same_reports(results, python, "--sysroot", root)
+    if "--small" not in sys.argv:
+        test_interpreters.results = results
+        for name, python, where in builds:
+            test_interpreters.check_program(name, python, version_of(python), *where)
     oracles(results, [((f"{name} {workload}", python, workload, *where), {})
                       for name, python, where in builds for workload in workloads])
     return results.finish()

@@ -203,6 +203,28 @@ def same_in_cores(results, name, sample, live):
         os.unlink(core)
 
 
+def interpreters_apart(results, name, sample, live, *where):
+    """Of several interpreters: each one's objects, and what they share, are all objects, each once,
+    in a snapshot as live."""
+    rows = {}
+    with open(live) as f:
+        for line in f:
+            rows.setdefault(json.loads(line).get("interpreter"), []).append(line)
+    if None in rows:
+        return
+    saved, command = live + "-snapshot", ("objects", "--refs", "-f", "jsonl")
+    r = pyheap("snapshot", "-q", *where, "-o", saved, "--force", sample.pid)
+    results.check(f"{name}: snapshot", r.returncode == 0, r.stderr)
+    with open(live) as f:
+        results.check(f"{name}: snapshot as live", pyheap(*command, saved).stdout == f.read())
+    for number, lines in rows.items():
+        r = pyheap(*command, "--interpreter", number, saved)
+        results.check(f"{name}: interpreter {number} in a snapshot", r.stdout == "".join(lines), r.stderr)
+    for number in (max(n for n in rows if n != "shared"), "shared"):
+        r = pyheap(*command, "--interpreter", number, *where, sample.pid)
+        results.check(f"{name}: interpreter {number} live", r.stdout == "".join(rows[number]), r.stderr)
+
+
 def oracle(results, name, python, workload, *where, cores=False, threads=0):
     """Every object of a workload, as pyheap sees it and as its twin says; with cores also in
     two cores of it, with threads made by so many. where: options that tell pyheap where the
@@ -225,6 +247,7 @@ def oracle(results, name, python, workload, *where, cores=False, threads=0):
                 if "--verify" in command:
                     results.check(f"{name}: readers agree with the objects' own code",
                                   "compared, 0 differ" in r.stderr, r.stderr)
+            interpreters_apart(results, name, target, ours, *where)
             if cores:
                 same_in_cores(results, name, target, ours)
         r = subprocess.run([sys.executable, os.path.join(ORACLE, "compare.py"), ours, truth, top], capture_output=True,

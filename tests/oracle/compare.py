@@ -40,13 +40,19 @@ class Truth:
 
     def __init__(self, path):
         self.objects, self.harness, self.owned, self.garbage = {}, set(), {}, collections.Counter()
+        self.interpreters = {}          # ID: what is on its lists, what is reached from there
         types = {}
+        interpreter = None
         with open(path) as f:
             self.head = json.loads(f.readline())
             for line in f:
                 part = json.loads(line)
                 if "address" in part:
                     self.add(part)
+                    if interpreter:
+                        interpreter[part["generation"] not in ("other", None)].add(part["address"])
+                elif "interpreter" in part:
+                    interpreter = self.interpreters[part["interpreter"]] = (set(), set())
                 elif "owned" in part:
                     self.owned[part["owned"]] = part
                 self.harness.update(part.get("harness", ()))
@@ -172,6 +178,30 @@ def compare(ours, truth, harness):
     return d
 
 
+def compare_interpreters(interpreters, ours, harness, differences):
+    """What is on an interpreter's lists is its own; what is on none is no one's that does not lead there."""
+    listed = {a: number for number, (_, own) in interpreters.items() for a in own}
+    reached = {number: own | others for number, (others, own) in interpreters.items()}
+    known = set().union(*reached.values())
+    for o in ours.values():         # names in code, keys: what gc does not visit
+        if o.get("interpreter") in reached:
+            reached[o["interpreter"]].update(o["refs"], o["owned"])
+    if not interpreters:            # one, or with one collector for all
+        return
+    for address, o in ours.items():
+        if address in harness or "interpreter" not in o:
+            continue
+        number = o["interpreter"]
+        if o["tracked"] and number != listed.get(address, number):
+            differences.add("interpreter", o["type"], address, "pyheap %s, gc %s" % (number, listed[address]))
+        elif o["tracked"] and number not in interpreters:
+            differences.add("interpreter", o["type"], address, "pyheap %s" % number)
+        elif not o["tracked"] and address in known and number in interpreters and address not in reached[number]:
+            differences.add("interpreter", o["type"], address, "pyheap %s, which does not lead there" % number)
+    if len({o.get("interpreter") for o in ours.values()}) != len(interpreters) + 1:
+        differences.add("interpreter", "", "", "pyheap knows other interpreters than there are")
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--strict", action="store_true")
@@ -186,6 +216,7 @@ def main():
     ours, repeated = read_ours(args.objects)
     d = compare(ours, truth.objects, truth.harness)
     compare_owned(truth.owned, ours, truth.objects, d)
+    compare_interpreters(truth.interpreters, ours, truth.harness, d)
     garbage = sum(truth.garbage.values())
     for o in repeated:
         d.add("listed twice", o["type"], o["address"], "")
@@ -208,9 +239,10 @@ def main():
         passing |= {"refcount", UNTRACKED_REFCOUNT}
     bad = sum(n for (kind, _), n in d.count.items() if kind not in passing)
     exact = sum(o["size_exact"] and o["refs_exact"] for o in ours.values())
-    print("Python %s: %d objects of gc, %d of pyheap, coverage %.4f, %d garbage%s: %d differences" % (
+    print("Python %s: %d objects of gc, %d of pyheap, coverage %.4f, %d garbage%s%s: %d differences" % (
         truth.head["version"], len(truth.objects), len(ours), exact / max(len(ours), 1), garbage,
-        ", %d with owned" % len(truth.owned) if truth.owned else "", bad))
+        ", %d with owned" % len(truth.owned) if truth.owned else "",
+        ", %d interpreters" % len(truth.interpreters) if truth.interpreters else "", bad))
     return 1 if bad else 0
 
 

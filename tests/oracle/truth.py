@@ -17,7 +17,7 @@ A workload may define
                             [type] stands for any one object of that type
 
 TRUTH holds JSON lines: {"pid", "version"}; for each interpreter, the main one last,
-one line per object of the closure of gc.get_objects() under gc.get_referents():
+{"interpreter": its ID} unless the interpreters have one collector, and one line per object of the closure of gc.get_objects() under gc.get_referents():
 {"address", "type": address, "size", "refcount", "tracked", "generation", "refs",
 "inherited"}, the generation being "other" when the lists of another interpreter have
 the object, then {"harness": [address, ...]}, the objects that the two processes do not
@@ -319,7 +319,10 @@ def main():
 
     os.write(out, b'{"pid": %d, "version": "%d.%d.%d"}\n' % (os.getppid(), *VERSION[:3]))
     for i in others:
+        os.write(out, b'{"interpreter": %d}\n' % int(i))
         run_in(i, "TRUTH['describe'](%d)" % out)
+    if others:
+        os.write(out, b'{"interpreter": 0}\n')
     describe(out)
     write_owned(out, expected)
     for i in others:

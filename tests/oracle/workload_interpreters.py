@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Several interpreters in one process: three that share the GIL and, from 3.12 on, two
-with a GIL of their own. Each has objects, garbage, classes and interned strings of its
-own; the last of each kind has frozen some."""
+"""Nine interpreters in one process: the main one, and eight more that share its GIL, or from 3.12
+on five that do and three with one of their own. Each has objects, garbage, classes and interned
+strings of its own, and objects of modules written in C; two have frozen some."""
 import ctypes
 import sys
 
@@ -23,6 +23,10 @@ class Node:
 class Slots:
     __slots__ = ("x", "interpreter_%(i)d", "__weakref__")
 
+class Marked%(i)d:
+    # 100 + %(i)d of them
+    text = "only interpreter %(i)d has this text"
+
 class Leaf(dict):
     only_of_interpreter_%(i)d = "a constant of interpreter %(i)d"
 
@@ -36,6 +40,7 @@ def generator():
     yield here
 
 KEEP = [Node(5) for _ in range(50)]
+KEEP += [Marked%(i)d() for _ in range(100 + %(i)d)]
 gc.collect()
 if %(freeze)d:
     gc.freeze()
@@ -52,13 +57,23 @@ KEEP += [weakref.ref(KEEP[-2]), collections.OrderedDict(a=[1]), collections.dequ
          functools.partial(len, [1]), {1, (2, "x")}, frozenset("ab"), range(5), slice(1, [2]), b"bytes",
          bytearray(b"y"), 1.5, 2j, iter([1]), {}.keys(), memoryview(b"x"), ValueError("v"), object(), type(sys)("made"), generator()]
 next(KEEP[-1])
+for name, code in [("array", "array('i', [1, 2])"), ("_struct", "Struct('i')"), ("_random", "Random()"),
+                   ("_csv", "reader([])"), ("_json", "make_encoder"), ("_operator", "itemgetter(1)"),
+                   ("_thread", "allocate_lock()"), ("_queue", "SimpleQueue()"), ("_bisect", "bisect_left"),
+                   ("itertools", "groupby([1, [2]])"), ("_io", "StringIO('x')"), ("_elementtree", "Element('x')"),
+                   ("_sqlite3", "connect(':memory:')"), ("select", "poll()"), ("_decimal", "Decimal(1)"),
+                   ("_zoneinfo", "ZoneInfo"), ("zlib", "compressobj()"), ("_hashlib", "new('md5')")]:
+    try:
+        KEEP.append(eval(code, vars(__import__(name))))
+    except Exception:       # not there, or not for more than one interpreter
+        pass
 try:
     {}["no"]
 except KeyError as e:
     KEEP.append(e)
 # dicts of static types, which each interpreter may have for itself
 int.__subclasses__(), dict.__dict__.keys()
-del n
+del n, name, code
 for _ in range(10 + %(i)d):
     Node(2)                         # garbage
 """
@@ -78,12 +93,12 @@ def run_in(i, code):
         raise RuntimeError(failed)
 
 
-KINDS = [False] * 3 + [True] * 2 * (sys.version_info >= (3, 12))
+KINDS = [False] * 5 + [sys.version_info >= (3, 12)] * 3
 INTERPRETERS = []
 for own_gil in KINDS:
     INTERPRETERS.append(create(own_gil))
 for n, i in enumerate(INTERPRETERS):
-    run_in(i, CODE % {"i": n, "freeze": n in (2, 4)})
+    run_in(i, CODE % {"i": n, "freeze": n in (2, 6)})
 del own_gil, n, i
 
 # not os.fork(): it deletes the others in the child

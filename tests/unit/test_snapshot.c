@@ -11,7 +11,8 @@ Suite *snapshot_suite(void);
 
 /* ---- a small graph with a little of everything -------------------------------------------- */
 
-static struct ph_graph *make_graph(void)
+/* several: of two interpreters, 0 and 7, and what is of neither alone */
+static struct ph_graph *make_graph(bool several)
 {
 	struct ph_graph_builder *b = ph_graph_builder_new();
 	struct ph_graph *g = NULL;
@@ -44,6 +45,16 @@ static struct ph_graph *make_graph(void)
 	g->weak[0] = (struct ph_graph_weak){ 2, 4 };
 	g->nroots = 2;
 	g->nframes = g->nthreads = g->nweak = 1;
+	if (!several)
+		return g;
+	g->ninterps = 2;
+	g->interps = calloc(3, sizeof *g->interps);
+	g->interp_ = ph_big_alloc(g->n * sizeof *g->interp_);
+	ck_assert(g->interps && g->interp_);
+	g->interps[1].id = 7;
+	g->interp_[2] = g->interp_[3] = g->threads[0].interp = 1;
+	g->interp_[4] = 2;
+	ph_graph_sum(g);
 	return g;
 }
 
@@ -67,10 +78,10 @@ static bool put(void *ctx, const void *bytes, size_t n)
 	return true;
 }
 
-static struct bytes make_file(bool compress)
+static struct bytes make_file(bool compress, bool several)
 {
 	static const struct ph_snapshot_holder holders[] = { { 1, "sys.modules" }, { 1, "C" }, { 2, "" } };
-	struct ph_graph *g = make_graph();
+	struct ph_graph *g = make_graph(several);
 	struct bytes b = { 0 };
 	struct ph_snapshot_stats stats;
 	const struct ph_snapshot_options options = { .compress = compress, .meta = "{}", .hide = hide, .holders = holders,
@@ -141,11 +152,45 @@ static void compare(const struct ph_graph *a, const struct ph_graph *b)
 	}
 }
 
+static void compare_interps(const struct ph_graph *a, struct ph_graph *b, bool several)
+{
+	ck_assert_uint_eq(b->ninterps, several ? 2 : 0);
+	ck_assert_uint_eq(b->objects, 5);
+	ck_assert_uint_eq(b->references, a->nedges);
+	if (!several) {
+		ck_assert_ptr_null(b->interps);
+		ck_assert_ptr_null(ph_graph_select(b, 0));
+		ck_assert_uint_eq(b->objects, 5);
+		return;
+	}
+	for (uint32_t i = 0; i < 3; i++) {
+		ck_assert_int_eq((int)b->interps[i].id, (int)a->interps[i].id);
+		ck_assert_uint_eq(b->interps[i].objects, a->interps[i].objects);
+		ck_assert_uint_eq(b->interps[i].bytes, a->interps[i].bytes);
+		ck_assert_uint_eq(b->interps[i].threads, i == 1);
+	}
+	for (uint32_t node = 1; node < a->n; node++)
+		ck_assert_uint_eq(ph_graph_interp(a, node), ph_graph_interp(b, node));
+	uint64_t shallow = b->shallow_bytes, objects = 0, bytes = 0, garbage = 0, references = 0;
+	for (uint32_t i = 0; i < 3; i++) {
+		ck_assert_ptr_null(ph_graph_select(b, i));
+		ck_assert_uint_eq(b->objects, b->interps[i].objects);
+		objects += b->objects;
+		references += b->references;
+		bytes += b->shallow_bytes;
+		garbage += b->garbage_objects;
+	}
+	ck_assert_uint_eq(objects, 5);
+	ck_assert_uint_eq(references, b->nedges);
+	ck_assert_uint_eq(bytes, shallow);
+	ck_assert_uint_eq(garbage, 1);
+}
+
 START_TEST(what_is_written_is_read)
 {
-	for (int compress = 0; compress < 2; compress++) {
-		struct bytes b = make_file(compress);
-		struct ph_graph *want = make_graph();
+	for (int kind = 0; kind < 4; kind++) {
+		struct bytes b = make_file(kind & 1, kind & 2);
+		struct ph_graph *want = make_graph(kind & 2);
 		struct ph_snapshot *s = NULL;
 		struct ph_err *err = open_bytes(&b, &s);
 		ck_assert_msg(!err, "%s", err ? ph_err_message(err) : "");
@@ -160,6 +205,7 @@ START_TEST(what_is_written_is_read)
 		ck_assert(g->threads[0].holds_gil);
 		ck_assert_uint_eq(g->weak[0].from, 4);
 		ck_assert_str_eq(s->meta, "{}");
+		compare_interps(want, s->graph, kind & 2);
 		ck_assert_uint_eq(s->nholders, 3);
 		ck_assert_str_eq(s->holders[0].name, "sys.modules");
 		ck_assert_str_eq(s->holders[2].name, "");
@@ -172,7 +218,7 @@ END_TEST
 
 START_TEST(values_are_not_in_it)
 {
-	struct bytes b = make_file(false);
+	struct bytes b = make_file(false, false);
 	ck_assert_ptr_null(memmem(b.items, b.n, "secret", 6));
 	ck_assert_ptr_nonnull(memmem(b.items, b.n, "attribute", 9));
 	ck_assert_ptr_nonnull(memmem(b.items, b.n, "'#'", 3));
@@ -201,7 +247,7 @@ END_TEST
 
 START_TEST(cut_anywhere)
 {
-	struct bytes b = make_file(false);
+	struct bytes b = make_file(false, true);
 	for (struct bytes cut = b; cut.n-- > 0;) {
 		struct ph_snapshot *s = NULL;
 		struct ph_err *err = open_bytes(&cut, &s);
@@ -217,15 +263,17 @@ END_TEST
 static void seal(struct bytes *b)
 {
 	struct sn_tail tail;
-	size_t at_tail = b->n - sizeof tail, at_rows = at_tail - SN_SECTIONS * sizeof(struct sn_row);
+	size_t at_tail = b->n - sizeof tail, at_rows;
 	struct sn_row rows[SN_SECTIONS];
-	memcpy(rows, b->items + at_rows, sizeof rows);
 	memcpy(&tail, b->items + at_tail, sizeof tail);
-	for (int i = 0; i < SN_SECTIONS; i++)
+	uint32_t n = tail.nsections == SN_ALWAYS ? SN_ALWAYS : SN_SECTIONS;
+	at_rows = at_tail - n * sizeof *rows;
+	memcpy(rows, b->items + at_rows, n * sizeof *rows);
+	for (uint32_t i = 0; i < n; i++)
 		if (rows[i].offset <= b->n && rows[i].stored <= b->n - rows[i].offset)
 			rows[i].checksum = XXH3_64bits(b->items + rows[i].offset, rows[i].stored);
 	tail.checksum = 0;
-	memcpy(b->items + at_rows, rows, sizeof rows);
+	memcpy(b->items + at_rows, rows, n * sizeof *rows);
 	memcpy(b->items + at_tail, &tail, sizeof tail);
 	tail.checksum = XXH3_64bits(b->items + at_rows, b->n - at_rows);
 	memcpy(b->items + at_tail, &tail, sizeof tail);
@@ -260,8 +308,8 @@ START_TEST(changed_anywhere)
 {
 	unsigned opened = 0, sealed = 0;
 	srand(20261121);
-	for (int compress = 0; compress < 2; compress++) {
-		struct bytes b = make_file(compress);
+	for (int kind = 0; kind < 4; kind++) {
+		struct bytes b = make_file(kind & 1, kind & 2);
 		struct bytes again = { malloc(b.n), b.n, b.n };
 		memcpy(again.items, b.items, b.n);
 		seal(&again);

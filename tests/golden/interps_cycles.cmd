@@ -1,0 +1,1 @@
+pyheap cycles in/interps_cycles.json

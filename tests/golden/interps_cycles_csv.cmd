@@ -1,0 +1,1 @@
+pyheap cycles -f csv in/interps_cycles.json

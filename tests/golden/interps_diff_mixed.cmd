@@ -1,0 +1,1 @@
+pyheap diff in/interps_whole.json in/interps_whole3.json

@@ -1,0 +1,1 @@
+pyheap dominators in/interps_dominators.json

@@ -1,0 +1,1 @@
+pyheap dominators -f csv in/interps_dominators.json

@@ -1,0 +1,1 @@
+pyheap explain in/interps_explain.json

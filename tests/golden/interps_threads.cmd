@@ -1,0 +1,1 @@
+pyheap threads in/interps_threads.json

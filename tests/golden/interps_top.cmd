@@ -1,0 +1,1 @@
+pyheap top in/interps_top.json

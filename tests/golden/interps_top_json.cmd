@@ -1,0 +1,1 @@
+pyheap top --json in/interps_top.json

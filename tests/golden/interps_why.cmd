@@ -1,0 +1,1 @@
+pyheap why in/interps_why.json

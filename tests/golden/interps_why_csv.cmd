@@ -1,0 +1,1 @@
+pyheap why -f csv in/interps_why.json
