@@ -101,10 +101,14 @@ def describe(out):
         for o in todo:
             if type(o) is FUNCTION and o.__code__ is frame:
                 harness.add(id(o))
-            elif type(o) is list and any([r is frame.co_names[0] for r in o]):
-                harness.add(id(o))
+            elif type(o) is list:
+                for r in o:
+                    if r is frame.co_names[0]:
+                        harness.add(id(o))
+                        break
         own |= harness
         ASKED.update(harness)
+        r = None
     # the lists made since the fork are in no report of the target
     # (no comprehension here: it would make a cell of `own`)
     found, todo = todo, []
