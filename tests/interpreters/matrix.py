@@ -17,7 +17,7 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "tests/live"))
-from support import Results, WORKLOADS, interpreters, oracles, version_of  # noqa: E402
+from support import PYHEAP, Results, Sample, WORKLOADS, interpreters, oracles, version_of  # noqa: E402
 import test_interpreters  # noqa: E402
 from test_layouts import same_reports  # noqa: E402
 
@@ -53,6 +53,43 @@ def built(folder, suite, version, *options):
         return r.stdout.strip().rpartition(", ")[2]
 
 
+LARGE = """
+import sys, threading
+KEEP = []
+threads = [threading.Thread(target=lambda: KEEP.append([[i] for i in range(60000)])) for _ in range(4)]
+for t in threads:
+    t.start()
+for t in threads:
+    t.join()
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+
+
+def peak_bytes(*args):
+    """Of memory, in a run of pyheap."""
+    pyheap = subprocess.Popen([PYHEAP, *args], stdout=subprocess.DEVNULL)
+    pyheap.returncode, usage = os.wait4(pyheap.pid, 0)[1:]
+    return pyheap.returncode, usage.ru_maxrss * 1024
+
+
+def sparse(name, python):
+    """The allocator reserves 1 GiB: neither live nor in a core does more of it cost memory than is used."""
+    with Sample([python, "-c", LARGE], None) as target:
+        target.stands_still()
+        with open(f"/proc/{target.pid}/statm") as f:
+            resident = int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        live = peak_bytes("top", "-q", str(target.pid))
+        path = target.kernel_core()
+        core, size = peak_bytes("top", "-q", path), os.stat(path)
+    print(f"{name}: {resident >> 20} MB resident; core {size.st_size >> 20} MB long, {size.st_blocks >> 11} MB on disk; "
+          f"peak live {live[1] >> 20} MB, core {core[1] >> 20} MB", flush=True)
+    results.check(f"{name}: the core is sparse", size.st_size > 1 << 30 > size.st_blocks << 9, size)
+    for what, (status, peak) in (("live", live), ("core", core)):
+        # what is read, and what is kept of it
+        results.check(f"{name}: {what} within memory", status == 0 and peak < 2 * resident + (32 << 20), (status, peak))
+
+
 def free_threaded(folder, wanted):
     """Objects of one thread and of four, live and in cores, and answers of a target that runs."""
     known = ["-".join(build) for build in FREE_THREADED]
@@ -66,6 +103,7 @@ def free_threaded(folder, wanted):
         oracles(results, [((f"{name}, {threads} threads, {workload}", python, workload), {"threads": threads, "cores": True})
                           for workload in WORKLOADS for threads in (0, 4)
                           if not threads or workload not in OWN_THREADS])
+        sparse(name, python)
         r = subprocess.run([sys.executable, os.path.join(ROOT, "tests/live/test_busy.py"), python])
         results.check(f"{name}: at random instants", r.returncode == 0)
 
