@@ -90,6 +90,11 @@ def sparse(name, python):
         results.check(f"{name}: {what} within memory", status == 0 and peak < 2 * resident + (32 << 20), (status, peak))
 
 
+def random_instants(name, python, **more):
+    r = subprocess.run([sys.executable, os.path.join(ROOT, "tests/live/test_busy.py"), python], env={**os.environ, **more})
+    results.check(f"{name}: at random instants", r.returncode == 0)
+
+
 def free_threaded(folder, wanted):
     """Objects of one thread and of four, live and in cores, and answers of a target that runs."""
     known = ["-".join(build) for build in FREE_THREADED]
@@ -104,8 +109,7 @@ def free_threaded(folder, wanted):
                           for workload in WORKLOADS for threads in (0, 4)
                           if not threads or workload not in OWN_THREADS])
         sparse(name, python)
-        r = subprocess.run([sys.executable, os.path.join(ROOT, "tests/live/test_busy.py"), python])
-        results.check(f"{name}: at random instants", r.returncode == 0)
+        random_instants(name, python)
 
 
 def main():
@@ -122,6 +126,7 @@ def main():
         python = built(folder, *FREE_THREADED[0], "--if-built")
         if python:
             jobs = [(("-".join(FREE_THREADED[0]), python, "workload_basic.py"), {"threads": 4})]
+            random_instants("-".join(FREE_THREADED[0]), python, BUSY_ROUNDS="10")
     else:
         builds = [(python, python, ()) for python in interpreters()]
         others, workloads = debian(folder, SUITES, ("", "d")), WORKLOADS

@@ -115,6 +115,11 @@ TORN = re.compile(r"what was torn: ([\d.]+) ms; \d+ pages were read again, \d+ t
                   r"of (\d+) references that led nowhere (\d+) are left")
 
 
+def bounded(doc):
+    """The notes that tell of more than a few objects among a thousand."""
+    return {n["kind"]: n["count"] for n in doc["notes"] if n["count"] > 100 + doc["totals"]["objects"] // 200}
+
+
 def one(name, sample, *options):
     r = pyheap("top", "--json", *options, sample.pid)
     if not check(f"{name}: an answer", r.returncode == 0, (r.returncode, r.stderr)):
@@ -122,6 +127,8 @@ def one(name, sample, *options):
     doc = json.loads(r.stdout)
     kinds = {n["kind"] for n in doc["notes"]}
     check(f"{name}: fair notes", kinds <= (UNPAUSED_NOTES if "none" in options else FAIR_NOTES), kinds)
+    if "none" not in options:
+        check(f"{name}: few in each", not bounded(doc), bounded(doc))
     return doc
 
 
