@@ -88,8 +88,9 @@ step() {
 		exit 1
 	}
 }
+prefix=$place/root
 if [ ! -e "$place/configured" ]; then
-	step ./configure --prefix="$place/root" --disable-gil --enable-shared $debug --disable-test-modules \
+	step ./configure --prefix="$prefix" --disable-gil --enable-shared $debug --disable-test-modules \
 		--without-ensurepip CFLAGS="-g -O2"
 	touch "$place/configured"
 fi
@@ -98,8 +99,8 @@ step make altinstall
 cd /
 cat >"$place/$name" <<RUN
 #!/bin/sh
-export LD_LIBRARY_PATH="$place/root/lib"
-exec "$place/root/bin/$name" "\$@"
+export LD_LIBRARY_PATH="$prefix/lib"
+exec "$prefix/bin/$name" "\$@"
 RUN
 chmod +x "$place/$name"
 step "$place/$name" -c 'import ctypes, decimal, sqlite3, ssl, sys; assert not sys._is_gil_enabled()'
