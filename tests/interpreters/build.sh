@@ -63,6 +63,7 @@ if [ -z "$package" ]; then
 	exit 1
 fi
 place=$folder/${suite}-${version}_$package
+root=$place/root
 log=$place/log
 mkdir -p "$place"
 
@@ -88,9 +89,8 @@ step() {
 		exit 1
 	}
 }
-prefix=$place/root
 if [ ! -e "$place/configured" ]; then
-	step ./configure --prefix="$prefix" --disable-gil --enable-shared $debug --disable-test-modules \
+	step ./configure --prefix="$root" --disable-gil --enable-shared $debug --disable-test-modules \
 		--without-ensurepip CFLAGS="-g -O2"
 	touch "$place/configured"
 fi
@@ -99,8 +99,8 @@ step make altinstall
 cd /
 cat >"$place/$name" <<RUN
 #!/bin/sh
-export LD_LIBRARY_PATH="$prefix/lib"
-exec "$prefix/bin/$name" "\$@"
+export LD_LIBRARY_PATH="$root/lib"
+exec "$root/bin/$name" "\$@"
 RUN
 chmod +x "$place/$name"
 step "$place/$name" -c 'import ctypes, decimal, sqlite3, ssl, sys; assert not sys._is_gil_enabled()'

@@ -66,11 +66,18 @@ sys.stdin.readline()
 """
 
 
+# a child begins with the peak of the process that it is forked from: a small one
+MEASURE = """
+import resource, subprocess, sys
+print(subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
 def peak_bytes(*args):
-    """Of memory, in a run of pyheap."""
-    pyheap = subprocess.Popen([PYHEAP, *args], stdout=subprocess.DEVNULL)
-    pyheap.returncode, usage = os.wait4(pyheap.pid, 0)[1:]
-    return pyheap.returncode, usage.ru_maxrss * 1024
+    """Exit status, and peak of memory, of a run of pyheap."""
+    r = subprocess.run([sys.executable, "-c", MEASURE, PYHEAP, *args], stdout=subprocess.PIPE, text=True, check=True)
+    status, peak = map(int, r.stdout.split())
+    return status, peak << 10
 
 
 def sparse(name, python):
