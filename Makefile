@@ -112,6 +112,10 @@ check-releases: install-check-deps ## the same on three of Debian's releases wit
 	@$(MAKE) --no-print-directory all
 	@PYHEAP=$(BUILD)/pyheap $(PYTHON) tests/interpreters/matrix.py --small
 
+check-freethreaded: install-freethreaded-deps ## build a Python without a GIL (3 minutes, once) and compare on it; BUILDS=all
+	@$(MAKE) --no-print-directory all
+	@PYHEAP=$(BUILD)/pyheap $(PYTHON) tests/interpreters/matrix.py --free-threaded $(BUILDS)
+
 asan: install-check-deps ## the same tests with address and undefined-behaviour sanitizers
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan CFLAGS="-O1 -g" SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" run-check
 
@@ -128,6 +132,8 @@ install-static-deps:
 	@if command -v dpkg-query >/dev/null 2>&1; then tools/install-deps.sh static; fi
 install-bench-deps:
 	@if command -v dpkg-query >/dev/null 2>&1; then tools/install-deps.sh bench; fi
+install-freethreaded-deps:
+	@if command -v dpkg-query >/dev/null 2>&1; then tools/install-deps.sh freethreaded; fi
 install-check-deps:
 	@if command -v dpkg-query >/dev/null 2>&1; then tools/install-deps.sh check; fi
 
@@ -169,4 +175,4 @@ help: ## this list
 		/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all static layouts demo check check-matrix check-releases asan bench bench-large fuzz-snapshot run-check install-demo-deps install-static-deps install-bench-deps install-check-deps install uninstall clean format man help
+.PHONY: all static layouts demo check check-matrix check-releases check-freethreaded asan bench bench-large fuzz-snapshot run-check install-demo-deps install-static-deps install-bench-deps install-check-deps install-freethreaded-deps install uninstall clean format man help

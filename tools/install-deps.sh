@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Installs what is missing of what a target of the Makefile needs, from Debian.
-#   install-deps.sh build|static|demo|bench|check          install (through sudo when not root)
-#   install-deps.sh --list build|static|demo|bench|check   only name what is missing; exit 1 if anything is
+#   install-deps.sh build|static|demo|bench|check|freethreaded          install (through sudo when not root)
+#   install-deps.sh --list build|static|demo|bench|check|freethreaded   only name what is missing; exit 1 if anything is
 set -eu
 
 only_list=
@@ -25,6 +25,8 @@ demo="$build $python"
 static="$build $archives"
 bench="$demo gdb python3-objgraph"
 check="$demo $archives check gdb strace python3-jsonschema mandoc gzip zstd lz4 xz-utils libpython3-dev"
+# what the modules of a Python that is built from its source are linked with
+freethreaded="$check dpkg-dev libffi-dev libsqlite3-dev libssl-dev libbz2-dev"
 
 case ${1-} in
 build) wanted=$build ;;
@@ -32,8 +34,9 @@ static) wanted=$static ;;
 demo) wanted=$demo ;;
 bench) wanted=$bench ;;
 check) wanted=$check ;;
+freethreaded) wanted=$freethreaded ;;
 *)
-	echo "usage: $0 [--list] build|static|demo|bench|check" >&2
+	echo "usage: $0 [--list] build|static|demo|bench|check|freethreaded" >&2
 	exit 2
 	;;
 esac

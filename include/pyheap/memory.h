@@ -31,6 +31,12 @@ struct ph_skipped {
 	ph_addr start, end;
 };
 
+/* Addresses of which what is zeroes was left out of the segments, all in one piece. */
+struct ph_sparse {
+	ph_addr start, end;
+	const uint8_t *bytes;
+};
+
 /* One 64 KiB block of target addresses that a single segment covers whole. */
 struct ph_block {
 	const uint8_t *bytes; /* NULL: take the slow way */
@@ -45,11 +51,12 @@ struct ph_mem {
 	struct ph_segment *segs; /* sorted, no overlap; valid once sealed */
 	size_t nsegs, cap;
 	uint64_t linear_size;     /* sum of all segments' bytes, starts rounded to their place in a page */
-	uint64_t whole_size;      /* the same with what was skipped: what lengths and budgets are measured by */
+	uint64_t whole_size;      /* the same with what was skipped, and with sparse ranges: what lengths and budgets are measured by */
 	struct ph_block **blocks; /* [addr >> 32] → [addr >> 16 & 0xffff] */
 	/* low-memory: bytes are loaded on first use; see ph_mem_set_pager() */
 	struct ph_pager *pager;
 	struct PH_VEC(struct ph_skipped) skipped; /* ascending; see ph_mem_skip() */
+	struct PH_VEC(struct ph_sparse) sparse; /* ascending; see ph_mem_sparse() */
 	bool wanted; /* somebody asked for one of them: ph_mem_wanted() */
 	size_t (*glance)(void *ctx, ph_addr addr, void *buf, size_t n);
 	void *glance_ctx;
@@ -65,6 +72,10 @@ struct ph_err *ph_mem_add(struct ph_mem *mem, const struct ph_segment *seg);
  * this, and not before, the functions below may be used. */
 struct ph_err *ph_mem_seal(struct ph_mem *mem);
 
+/* Says of a range that where no segment is there are zeroes, at the same places of `bytes` (borrowed):
+ * no object is there, but what begins before or after them is read across. Ascending, before
+ * ph_mem_seal(). */
+struct ph_err *ph_mem_sparse(struct ph_mem *mem, const struct ph_sparse *range);
 /* Leaves a range out, which no segment covers; ascending, before ph_mem_seal(). Reading it
  * fails as where bytes are missing, but makes ph_mem_wanted() true: what was computed then
  * is not what the whole memory would have given. */

@@ -176,6 +176,15 @@ static uint8_t biggest_list(const struct ph_build *b)
 	return best;
 }
 
+/* Where there are no lists, all heaps would be gone through for nothing. */
+static bool has_other_lists(const struct ph_build *b, uint8_t generation)
+{
+	for (unsigned i = 0; i < sizeof b->listed / sizeof *b->listed; i++)
+		if (i != generation && b->listed[i])
+			return true;
+	return false;
+}
+
 /* ---- all together ------------------------------------------------------------------------------ */
 
 static int big_order(const void *pa, const void *pb)
@@ -268,6 +277,7 @@ struct ph_err *build_fill(struct ph_build *b, struct ph_graph *g, struct build_f
 	if (err)
 		return err;
 	struct ph_notes again = { 0 }; /* what these lists have to say was noted */
-	ph_runtime_tracked(b->rt, 1u << f.generation, &again, generation_set, &f);
+	if (has_other_lists(b, f.generation))
+		ph_runtime_tracked(b->rt, 1u << f.generation, &again, generation_set, &f);
 	return NULL;
 }

@@ -8,7 +8,7 @@
 
 #define MAX_FILES 1024
 
-/* All files of a pattern; those of the other ABI (cpython-313d-…, cpython-313-…) are not
+/* All files of a pattern; those of the other ABI (cpython-313d-…, cpython-313-…, cpython-313t-…) are not
  * of this interpreter. */
 static struct ph_err *add_pattern(struct ph_target *target, const char *pattern, bool debug)
 {
@@ -20,6 +20,8 @@ static struct ph_err *add_pattern(struct ph_target *target, const char *pattern,
 	for (size_t i = 0; !err && i < found.gl_pathc && i < MAX_FILES; i++) {
 		const char *tag = strstr(found.gl_pathv[i], ".cpython-3");
 		size_t digits = tag ? strspn(tag + strlen(".cpython-"), "0123456789") : 0;
+		if (tag && tag[strlen(".cpython-") + digits] == 't')
+			digits++;
 		if (!tag || (tag[strlen(".cpython-") + digits] == 'd') == debug)
 			err = ph_target_add_file(target, found.gl_pathv[i], &added);
 	}
@@ -34,7 +36,10 @@ bool ph_python_file_version(const char *path, char ret[16], bool *ret_debug)
 	int n;
 	if (!name || sscanf(name, "python3.%3u%n", &minor, &n) != 1)
 		return false;
-	snprintf(ret, 16, "3.%u", minor);
+	/* a free-threaded one has folders of its own: lib/python3.13t */
+	bool free_threaded = name[n] == 't';
+	n += free_threaded;
+	snprintf(ret, 16, "3.%u%s", minor, free_threaded ? "t" : "");
 	*ret_debug = name[n] == 'd' || (name[n] == 'm' && name[n + 1] == 'd') || strstr(name + n, "-dbg");
 	return true;
 }

@@ -31,6 +31,7 @@ void ph_mem_free(struct ph_mem *mem)
 	ph_pager_free(mem->pager);
 	free(mem->blocks);
 	ph_vec_free(&mem->skipped);
+	ph_vec_free(&mem->sparse);
 	free(mem->segs);
 	free(mem);
 }
@@ -189,6 +190,8 @@ static void number(struct ph_mem *mem)
 	mem->linear_size = mem->whole_size = linear;
 	for (size_t i = 0; i < mem->skipped.n; i++)
 		mem->whole_size += mem->skipped.items[i].end - mem->skipped.items[i].start;
+	for (size_t i = 0; i < mem->sparse.n; i++)
+		mem->whole_size += mem->sparse.items[i].end - mem->sparse.items[i].start;
 }
 
 bool ph_mem_index_block(const struct ph_mem *mem, const struct ph_segment *seg, ph_addr addr)
@@ -302,11 +305,25 @@ static bool in_one_piece(const struct ph_mem *mem, const struct ph_segment *seg,
 	return true;
 }
 
+struct ph_err *ph_mem_sparse(struct ph_mem *mem, const struct ph_sparse *range)
+{
+	return PH_VEC_PUSH(&mem->sparse, *range) ? NULL : ph_err_nomem();
+}
+
+/* All of it, zeroes and not. */
+static const void *sparse_at(const struct ph_mem *mem, ph_addr addr, uint64_t n)
+{
+	const struct ph_sparse *r = mem->sparse.n ? PH_RANGE_AT(mem->sparse.items, mem->sparse.n, addr) : NULL;
+	return r && n <= r->end - addr ? r->bytes + (addr - r->start) : NULL;
+}
+
 const void *ph_mem_at_slow(const struct ph_mem *mem, ph_addr addr, uint64_t n)
 {
 	const struct ph_segment *seg = ph_mem_segment(mem, addr);
-	if (!seg || !in_one_piece(mem, seg, addr, n))
-		return missing(mem, addr, n);
+	if (!seg || !in_one_piece(mem, seg, addr, n)) {
+		const void *p = sparse_at(mem, addr, n);
+		return p ? p : missing(mem, addr, n);
+	}
 	if (mem->pager && !ph_pager_load(mem, addr, n))
 		return NULL;
 	return seg->bytes + (addr - seg->start);

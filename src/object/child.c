@@ -4,7 +4,7 @@
 #include "object_priv.h"
 
 #define INTERPS_MAX (CHILD_PRELUDE - GIL_ITEMS)
-#define GIL_ITEMS 7
+#define GIL_ITEMS 8
 
 ph_addr child_symbol(const struct ph_objects *os, const char *name)
 {
@@ -33,6 +33,11 @@ static size_t take_gil(const struct ph_objects *os, const struct ph_gil *gil, st
 	if (has(os, PH_F_PyThread_state)) /* 0 = detached */
 		items[n++] = (struct ph_replay_item){ gil->main_thread + ph_layout_off(os->layout, PH_F_PyThread_state),
 						      os->layout->field[PH_F_PyThread_state].size, 0, PH_REPLAY_CLEAR, 0 };
+	/* or it would take the locks anew that it gave back while it waits */
+	if (has(os, PH_F_PyThread_critical_section))
+		items[n++] = (struct ph_replay_item){
+			gil->main_thread + ph_layout_off(os->layout, PH_F_PyThread_critical_section),
+			os->layout->field[PH_F_PyThread_critical_section].size, 0, PH_REPLAY_CLEAR, 0 };
 	items[n++] = (struct ph_replay_item){ gil->main_thread, swap, 0, PH_REPLAY_CALL, 0 };
 	return n;
 }

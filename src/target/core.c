@@ -206,7 +206,7 @@ static struct ph_err *add_own_bytes(const struct ph_core *core, bool sparse, str
 			.offset = load->offset,
 			.writable = load->writable,
 		};
-		struct ph_err *err = sparse && ph_core_is_arena(load) ? ph_core_add_arena(core, &seg, mem)
+		struct ph_err *err = sparse && ph_core_is_reserved(core, load) ? ph_core_add_reserved(core, &seg, mem)
 									: ph_mem_add(mem, &seg);
 		if (err)
 			return err;
@@ -219,7 +219,7 @@ bool ph_core_zeroes(const struct ph_target *target, size_t i, ph_addr *ret_start
 	const struct ph_core *core = target->priv;
 	for (size_t k = 0; k < core->loads.n; k++) {
 		const struct ph_core_load *load = &core->loads.items[k];
-		if (!ph_core_is_arena(load) || i--)
+		if (!ph_core_is_reserved(core, load) || i--)
 			continue;
 		*ret_start = load->start;
 		*ret_end = load->start + load->held;

@@ -45,10 +45,10 @@ uint64_t ph_core_auxv(const struct ph_core *core, uint64_t type);
 /* The command line: from the stack, else from NT_PRPSINFO; none is no error. */
 struct ph_err *ph_core_argv(const struct ph_core *core, struct ph_target *target);
 
-/* core_sparse.c: memory that an allocator may have reserved and not used: of such only what is
- * not zeroes is added, `whole` being all of it. */
-bool ph_core_is_arena(const struct ph_core_load *load);
-struct ph_err *ph_core_add_arena(const struct ph_core *core, const struct ph_segment *whole, struct ph_mem *mem);
+/* core_sparse.c: memory that may be reserved and not used: of such only what is not zeroes
+ * is added, `whole` being all of it. */
+bool ph_core_is_reserved(const struct ph_core *core, const struct ph_core_load *load);
+struct ph_err *ph_core_add_reserved(const struct ph_core *core, const struct ph_segment *whole, struct ph_mem *mem);
 
 /* core_links.c: mappings of a core that has no NT_FILE, from the dynamic loader's list of what
  * it has loaded. Needs core->own and the target's argv. */

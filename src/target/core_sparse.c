@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Allocators such as mimalloc reserve a GiB and use some of it. The kernel writes a core with
- * holes there, gcore zeroes. Both are left out, as they are where a process is read: what
- * grows with the memory (the index, the copy for the objects' own code) shall grow with what is in it. */
+/* mimalloc reserves a GiB and uses some of it, glibc 64 MiB for a thread's heap and 8 for its stack. The
+ * kernel writes a core with holes there, gcore zeroes. Both are left out, as they are where a process
+ * is read: what grows with the memory (the index, the copy for the objects' own code) shall grow with
+ * what is in it. */
 #include <errno.h>
 #include <unistd.h>
 #include "core_priv.h"
 
-#define ARENA_ALIGN (32ull << 20) /* where such memory begins, … */
-#define ARENA_MIN (64ull << 20)   /* … and how much it is at least */
+#define RESERVED_MIN (4ull << 20) /* how much such memory is at least */
 #define BLOCK (1ull << 20)        /* of zeroes: less stays what it is */
 #define PART (64u << 10)          /* read at a time */
 
-bool ph_core_is_arena(const struct ph_core_load *load)
+/* Where a file is mapped it has what is not in the core. */
+bool ph_core_is_reserved(const struct ph_core *core, const struct ph_core_load *load)
 {
-	return load->writable && !(load->start % ARENA_ALIGN) && load->held >= ARENA_MIN;
+	bool file = false;
+	for (size_t i = 0; !file && i < core->maps.n; i++)
+		file = core->maps.items[i].start < load->end && core->maps.items[i].end > load->start;
+	return load->held >= RESERVED_MIN && !file;
 }
 
 static bool is_zero(const char *p, size_t n)
@@ -54,10 +58,10 @@ static struct ph_err *add_piece(const struct ph_segment *whole, uint64_t from, u
 	return ph_mem_add(mem, &piece);
 }
 
-struct ph_err *ph_core_add_arena(const struct ph_core *core, const struct ph_segment *whole, struct ph_mem *mem)
+struct ph_err *ph_core_add_reserved(const struct ph_core *core, const struct ph_segment *whole, struct ph_mem *mem)
 {
 	uint64_t size = whole->end - whole->start, from = 0;
-	struct ph_err *err = NULL;
+	struct ph_err *err = ph_mem_sparse(mem, &(struct ph_sparse){ whole->start, whole->end, whole->bytes });
 	for (uint64_t at = 0; !err && at < size; at += BLOCK) {
 		uint64_t n = size - at < BLOCK ? size - at : BLOCK;
 		if (n < BLOCK || !is_hole(core, whole->offset + at, n))

@@ -30,6 +30,7 @@ struct scan_arg {
 #define SCAN_FILE (1u << 2)
 #define SCAN_PRESENT (1u << 3)
 #define SCAN_SWAPPED (1u << 4)
+#define SCAN_ZERO (1u << 5)  /* the one page of zeroes that all read who have written nothing, as gcore does */
 #define SCAN_GUARD (1u << 8) /* newer still; such pages count as swapped out, too */
 #define RANGES 2048
 
@@ -48,7 +49,7 @@ struct pages {
 static int scan_ioctl(struct pages *p, ph_addr *at, ph_addr end, bool of_files)
 {
 	while (*at < end) {
-		uint64_t without = (of_files ? 0 : SCAN_FILE) | (p->no_guard ? 0 : SCAN_GUARD);
+		uint64_t without = SCAN_ZERO | (of_files ? 0 : SCAN_FILE) | (p->no_guard ? 0 : SCAN_GUARD);
 		struct scan_arg arg = {
 			.size = sizeof arg,
 			.start = *at,

@@ -26,35 +26,11 @@ if [ -e "$done" ]; then
 	exit 0
 fi
 
-# shellcheck disable=SC2016
-site=$(apt-get indextargets --format '$(SITE) $(ORIGIN) $(RELEASE)' 'Created-By: Packages' |
-	awk '$2 == "Debian" && $1 !~ /security/ {print $1; exit}')
-if [ -z "$site" ]; then
-	echo "apt knows of no Debian mirror here" >&2
-	exit 1
-fi
-
 state=$place/apt
 rm -rf "${place:?}"
-mkdir -p "$state/lists/partial" "$state/cache/archives/partial" "$state/etc/preferences.d" "$root"
-: >"$state/status"
-echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $site $suite main" >"$state/sources.list"
-cat >"$state/apt.conf" <<CONF
-Dir::State "$state";
-Dir::State::status "$state/status";
-Dir::State::lists "$state/lists";
-Dir::Cache "$state/cache";
-Dir::Etc::sourcelist "$state/sources.list";
-Dir::Etc::sourceparts "/dev/null";
-Dir::Etc::preferencesparts "$state/etc/preferences.d";
-APT::Install-Recommends "false";
-APT::Architecture "$arch";
-APT::Architectures "$arch";
-APT::Sandbox::User "root";
-APT::Get::AllowUnauthenticated "false";
-CONF
+mkdir -p "$root"
+"$(dirname "$0")/private-apt.sh" "$suite" "$state" deb "$arch"
 export APT_CONFIG="$state/apt.conf"
-apt-get -qq update
 # what the standard library's extension modules are linked with is in the closure
 apt-get -qq -y --download-only install "python$version" "python$version-dbg" "libpython$version-stdlib" >"$state/log" 2>&1 || {
 	cat "$state/log" >&2

@@ -225,16 +225,17 @@ def interpreters_apart(results, name, sample, live, *where):
         results.check(f"{name}: interpreter {number} live", r.stdout == "".join(rows[number]), r.stderr)
 
 
-def oracle(results, name, python, workload, *where, cores=False):
+def oracle(results, name, python, workload, *where, cores=False, threads=0):
     """Every object of a workload, as pyheap sees it and as its twin says; with cores also in
-    two cores of it. where: options that tell pyheap where the interpreter's files are."""
+    two cores of it, with threads made by so many. where: options that tell pyheap where the
+    interpreter's files are."""
     with tempfile.TemporaryDirectory() as folder:
         truth, ours, top = (os.path.join(folder, n) for n in ("truth", "ours", "top"))
         try:
             # its "ready" comes from the twin, when that has written everything
             with open(os.path.join(folder, "stderr"), "w") as said:
-                target = Sample(python, os.path.join(ORACLE, "truth.py"), truth, os.path.join(ORACLE, workload),
-                                stderr=said)
+                target = Sample(python, os.path.join(ORACLE, "truth.py"), *(("--threads", str(threads)) if threads else ()),
+                                truth, os.path.join(ORACLE, workload), stderr=said)
         except RuntimeError as e:
             with open(os.path.join(folder, "stderr")) as said:
                 results.check(f"{name}: the truth is known", False, f"{e}\n{said.read()}")

@@ -105,7 +105,8 @@ def is_shipped(python):
         with open(path) as f:
             head = dict(f.readline().split(None, 1) for _ in range(5))
         build = head["build"].split()
-        if python["version"] in head["python"].split() and ("debug" in build) == python["debug_build"]:
+        if python["version"] in head["python"].split() and ("debug" in build) == python["debug_build"] and (
+                "free-threaded" in build) == python.get("free_threaded", False):
             return True
     return False
 
@@ -146,7 +147,7 @@ def same_reports(results, python, *where):
         doc = json.loads(pyheap("layout", "--json", *where, sample.pid).stdout)
         check(f"{name}: as JSON", not list(VALIDATOR.iter_errors(doc)) and len(doc["rows"]) == len(rows_of(text)))
         with open(f"/proc/{sample.pid}/maps") as f:
-            files = {line.split()[-1] for line in f if re.search(r"/(libpython3\.\d+d?\.so\.1\.0|python3\.\d+d?)$", line)}
+            files = {line.split()[-1] for line in f if re.search(r"/(libpython3\.\d+t?d?\.so\.1\.0|python3\.\d+t?d?)$", line)}
         # a small program may have all in its library
         r = pyheap("layout", *where, max(files, key=os.path.getsize))
         check(f"{name}: of the program that does not run", rows_of(r.stdout) == rows_of(text),

@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What gc and sys say of every object of this process, written by its twin.
 
-    truth.py TRUTH WORKLOAD [ARGUMENT]...
+    truth.py [--threads N] TRUTH WORKLOAD [ARGUMENT]...
 
-Executes WORKLOAD with the collector switched off, then forks. This process, the
+Executes WORKLOAD with the collector switched off, then forks. With --threads, N threads
+execute it one after the other, each in a module of its own; every other one then ends, so
+that what it made belongs to no thread, the rest stand still. This process, the
 target, stays inside one read() of its standard input; the twin, whose objects
 sit at the same addresses, writes TRUTH and says `ready PID` on standard output.
 
@@ -28,9 +30,11 @@ describes (caches of code objects, interned strings). Runs on CPython 3.8 and la
 with nothing but builtin modules.
 """
 import _io
+import _thread
 import gc
 import os
 import sys
+import time
 
 MRO_OF = type.__dict__["__mro__"].__get__
 DICT_OF = type.__dict__["__dict__"].__get__
@@ -38,6 +42,7 @@ FLAGS_OF = type.__dict__["__flags__"].__get__
 MODULE_OF = type.__dict__["__module__"].__get__
 QUALNAME_OF = type.__dict__["__qualname__"].__get__
 C_METHOD = type(list.append)
+FUNCTION = type(lambda: 0)
 BYTESIO = _io.BytesIO
 VERSION = sys.version_info
 IN_OTHERS = """TRUTH = {"__name__": "truth"}
@@ -47,6 +52,7 @@ TRUTH['describe'](None)
 TRUTH['collect'](None)
 TRUTH['MARK'] = []
 """
+ASKED = set()
 MARK = None         # in an interpreter that compiles code to be asked: what is newer was made for that
 FREE_THREADED = not getattr(sys, "_is_gil_enabled", bool)() and VERSION >= (3, 13)
 # a function that takes keywords makes a tuple of them when it is called first
@@ -64,12 +70,15 @@ def describe(out):
         if new:
             harness.add(id(o))
         elif o is MARK and MARK is not None:
-            new = True
-    generation = dict.fromkeys(map(id, found), "0")
-    found = gc.get_objects(generation=1)
-    generation.update(dict.fromkeys(map(id, found), "1"))
-    found = gc.get_objects(generation=2)
-    generation.update(dict.fromkeys(map(id, found), "2"))
+            new = not FREE_THREADED
+    if FREE_THREADED:
+        generation = dict.fromkeys(map(id, gc.get_objects()), "null")
+    else:
+        generation = dict.fromkeys(map(id, found), "0")
+        found = gc.get_objects(generation=1)
+        generation.update(dict.fromkeys(map(id, found), "1"))
+        found = gc.get_objects(generation=2)
+        generation.update(dict.fromkeys(map(id, found), "2"))
     # what gc.freeze() hid
     gc.unfreeze()
     todo = gc.get_objects()
@@ -81,6 +90,25 @@ def describe(out):
     own = {id(todo), id(found), id(generation), id(harness)}
     own.add(id(own))
     own |= harness
+    if FREE_THREADED and MARK is not None:
+        # no order tells here what was made to ask: the outermost code, what the parser
+        # has made of its text, and the function made of the code
+        frame = sys._getframe()
+        while frame.f_back is not None:
+            frame = frame.f_back
+        frame = frame.f_code
+        harness.update((id(ASKED), id(frame), id(frame.co_consts), id(frame.co_names)))
+        for o in todo:
+            if type(o) is FUNCTION and o.__code__ is frame:
+                harness.add(id(o))
+            elif type(o) is list:
+                for r in o:
+                    if r is frame.co_names[0]:
+                        harness.add(id(o))
+                        break
+        own |= harness
+        ASKED.update(harness)
+        r = None
     # the lists made since the fork are in no report of the target
     # (no comprehension here: it would make a cell of `own`)
     found, todo = todo, []
@@ -188,6 +216,8 @@ def collect(out):
     if found and len(gc.garbage) == before:
         garbage[0] = found          # 3.9: gc.garbage is the main interpreter's in all of them
     for o in gc.garbage[before:]:
+        if id(o) in ASKED:
+            continue                # a free-threaded build has not freed it yet
         garbage[id(type(o))] = garbage.get(id(type(o)), 0) + 1
     os.write(out, ('{"garbage": {%s}}\n' % ", ".join(['"%#x": %d' % pair for pair in garbage.items()])).encode())
 
@@ -204,23 +234,74 @@ def write_owned(out, expected):
                        % (id(o), ", ".join(known), ", ".join(wanted))).encode())
 
 
+def execute(code, script, name):
+    """The workload's module, executed."""
+    workload = type(sys)(name)
+    workload.__dict__["__file__"] = script
+    sys.modules[name] = workload
+    exec(code, workload.__dict__)
+    return workload.__dict__
+
+
+def execute_in_threads(code, script, number):
+    """What number threads have executed; those of odd number have ended since."""
+    turn, hold, end = (_thread.allocate_lock() for _ in range(3))
+    hold.acquire()
+    end.acquire()
+    made = []
+
+    def thread(i):
+        with turn:
+            try:
+                made.append(execute(code, script, "workload%d" % i))
+            except BaseException:
+                sys.excepthook(*sys.exc_info())
+                os._exit(1)
+        (end if i % 2 else hold).acquire()
+        end.release()
+    for i in range(number):
+        _thread.start_new_thread(thread, (i,))
+    while len(made) < number:
+        time.sleep(0.01)
+    # the workload may have started others
+    left = len(os.listdir("/proc/self/task")) - number // 2
+    end.release()
+    while len(os.listdir("/proc/self/task")) > left or not at_rest():
+        time.sleep(0.01)
+    return made
+
+
+def at_rest():
+    """No other thread of this process is running."""
+    for task in os.listdir("/proc/self/task"):
+        with open("/proc/self/task/%s/stat" % task) as f:
+            if int(task) != os.getpid() and f.read().rpartition(")")[2].split()[0] != "S":
+                return False
+    return True
+
+
 def main():
     gc.disable()
     # what modules do in a child would make the twins differ
     os.register_at_fork = lambda **hooks: None
+    threads = 0
+    if sys.argv[1] == "--threads":
+        threads = int(sys.argv[2])
+        del sys.argv[1:3]
     path, script = sys.argv[1], sys.argv[2]
     sys.argv = sys.argv[2:]
-    workload = type(sys)("workload")
-    workload.__dict__["__file__"] = script
-    sys.modules["workload"] = workload
     with open(script) as f:
         code = compile(f.read(), script, "exec")
-    exec(code, workload.__dict__)
-    expected = workload.__dict__.get("OWNED", ())
-    others = workload.__dict__.get("INTERPRETERS", ())
-    run_in = workload.__dict__.get("run_in")
-    fork = workload.__dict__.get("fork", os.fork)
-    del f, code, workload
+    made = execute_in_threads(code, script, threads) if threads else [execute(code, script, "workload")]
+    expected = [o for m in made for o in m.get("OWNED", ())]
+    others = [i for m in made for i in m.get("INTERPRETERS", ())]
+    run_in = made[0].get("run_in")
+    fork = made[0].get("fork", os.fork)
+    if threads:
+        # os.fork() deletes the states of other threads in the child, and what they hold
+        import ctypes
+        fork = ctypes.PyDLL(None).fork
+    del f, code, made
     # all that the twin needs exists before the fork, and each function has run once
     for i in others:
         run_in(i, IN_OTHERS % __file__)

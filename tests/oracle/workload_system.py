@@ -238,17 +238,21 @@ def concurrency():
     variable.reset(token)
     empty = contextvars.Context()
     KEEP.extend((empty, empty.run(contextvars.copy_context), contextvars.ContextVar("unset")))
-    # two variables of the same hash: the second takes the memory of one that had another
-    first = contextvars.ContextVar(Hashed("0"))
-    for _ in range(100):
-        second = contextvars.ContextVar(Hashed("0"))
-        name = Hashed(str(hash(first) ^ hash(second)))
-        del second
+    # two variables of the same hash: the second takes the memory of one that had another; an
+    # allocator may hand that out last, or not for long
+    first, others = contextvars.ContextVar(Hashed("0")), []
+    for n in range(100000):
+        if n % 1000 == 0:
+            second = contextvars.ContextVar(Hashed("0"))
+            name = Hashed(str(hash(first) ^ hash(second)))
+            del second
         second = contextvars.ContextVar(name)
         if hash(second) == hash(first):
             break
+        others.append(second)
     else:
         raise RuntimeError("no two context variables collide")
+    del others
     collision = contextvars.Context()
     collision.run(first.set, [1])
     collision.run(second.set, [2])

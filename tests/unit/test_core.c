@@ -582,6 +582,44 @@ START_TEST(test_many_segments)
 }
 END_TEST
 
+/* Memory that is mostly reserved: as gcore writes it, and with holes as the kernel does. */
+START_TEST(test_reserved)
+{
+	const uint64_t mib = 1 << 20, size = 12 * mib;
+	const size_t at = PAGE + 8; /* gcore aligns nothing */
+	uint8_t *out = calloc(1, at + size);
+	Elf64_Ehdr eh = header(ET_CORE, 1);
+	Elf64_Phdr ph = { PT_LOAD, PF_R | PF_W, at, HEAP, 0, size, size, 1 };
+	memcpy(out, &eh, sizeof eh);
+	memcpy(out + sizeof eh, &ph, sizeof ph);
+	memset(out + at, 1, PAGE);
+	out[at + 5 * mib + mib / 2] = 2;
+	out[at + size - 1] = 3;
+	if (_i) {
+		write_file(core_path, out, at + PAGE);
+		int fd = open(core_path, O_WRONLY | O_CLOEXEC);
+		ck_assert_int_eq(pwrite(fd, "\2", 1, (off_t)(at + 5 * mib + mib / 2)), 1);
+		ck_assert_int_eq(pwrite(fd, "\3", 1, (off_t)(at + size - 1)), 1);
+		close(fd);
+	} else {
+		write_file(core_path, out, at + size);
+	}
+	struct ph_target *t = open_with(NULL, NULL);
+	ck_assert_uint_eq(t->mem->linear_size, 3 * mib);
+	has(t, HEAP, out + at, size); /* all of it can be read */
+	ck_assert(missing(t, HEAP + size));
+	ck_assert_uint_eq(ph_mem_linear(t->mem, HEAP + 3 * mib), PH_NOWHERE);
+	ck_assert_uint_ne(ph_mem_linear(t->mem, HEAP + 5 * mib), PH_NOWHERE);
+	ph_addr start, end;
+	ck_assert(ph_target_zeroes(t, 0, &start, &end));
+	ck_assert_uint_eq(start, HEAP);
+	ck_assert_uint_eq(end, HEAP + size);
+	ck_assert(!ph_target_zeroes(t, 1, &start, &end));
+	ph_target_close(t);
+	free(out);
+}
+END_TEST
+
 /* ---- which file -------------------------------------------------------------------------- */
 
 /* Another build under the same path, and the right one under --sysroot. */
@@ -1076,6 +1114,7 @@ Suite *core_suite(void)
 	tcase_add_test(tc, test_clean_data);
 	tcase_add_test(tc, test_data_mapping);
 	tcase_add_test(tc, test_many_segments);
+	tcase_add_loop_test(tc, test_reserved, 0, 2);
 	tcase_add_test(tc, test_wrong_build_id);
 	tcase_add_test(tc, test_no_build_id);
 	tcase_add_test(tc, test_exe);

@@ -48,6 +48,26 @@ START_TEST(test_empty)
 }
 END_TEST
 
+/* Zeroes between two segments that were left out: read across, but nothing is there. */
+START_TEST(test_sparse)
+{
+	static const uint8_t zeroes[0x3000];
+	memcpy(buf, zeroes, sizeof zeroes);
+	buf[0] = buf[0x2fff] = 1;
+	ck_assert_ptr_null(ph_mem_sparse(mem, &(struct ph_sparse){ 0x10000, 0x13000, buf }));
+	add(0x10000, 0x11000, buf);
+	add(0x12000, 0x13000, buf + 0x2000);
+	seal();
+	ck_assert_uint_eq(mem->linear_size, 0x2000);
+	ck_assert_ptr_eq(ph_mem_at(mem, 0x10000, 0x3000), buf);
+	ck_assert_ptr_eq(ph_mem_at(mem, 0x11ff8, 16), buf + 0x1ff8);
+	ck_assert_ptr_eq(ph_mem_at(mem, 0x11800, 8), buf + 0x1800);
+	ck_assert_ptr_null(ph_mem_at(mem, 0x10000, 0x3001));
+	ck_assert_ptr_null(ph_mem_at(mem, 0x12fff, UINT64_MAX));
+	ck_assert_uint_eq(ph_mem_linear(mem, 0x11800), PH_NOWHERE);
+}
+END_TEST
+
 START_TEST(test_bounds)
 {
 	add(0x7000, 0x9000, buf);
@@ -440,6 +460,7 @@ Suite *memory_suite(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, test_empty);
+	tcase_add_test(tc, test_sparse);
 	tcase_add_test(tc, test_bounds);
 	tcase_add_test(tc, test_skipped);
 	tcase_add_test(tc, test_skipped_str);

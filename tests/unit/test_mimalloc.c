@@ -455,6 +455,7 @@ Suite *mimalloc_suite(void)
 {
 	Suite *s = suite_create("mimalloc");
 	TCase *tc = tcase_create("mimalloc");
+	tcase_set_timeout(tc, 30);
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, test_pages);
 	tcase_add_test(tc, test_left_behind);
