@@ -274,16 +274,26 @@ static bool mark_reachable(struct ph_graph *g, struct node_stack *todo)
 	return true;
 }
 
+/* Whether the collector may track it: static types, which visit nothing, it does not. */
+static bool is_collected(const struct ph_graph *g, uint32_t node)
+{
+	const struct ph_graph_type *t = &g->types[g->type[node]];
+	if (t->let_go || t->form != PH_FORM_TYPE)
+		return t->collected && (!t->let_go || g->flags[node] & PH_NODE_TRACKED);
+	for (uint64_t e = ph_graph_edge_start(g, node); e < ph_graph_edge_start(g, node + 1); e++)
+		if (!(g->edges[e] & PH_EDGE_OWNED))
+			return true;
+	return false;
+}
+
 /* Whether the collector stops tracking it before it looks for garbage: a tuple that refers to
  * nothing but what it does not track, or (deep) no longer does, since it comes by smaller ones first. */
 static bool is_let_go(const struct ph_graph *g, uint32_t node, bool deep)
 {
 	for (uint64_t e = ph_graph_edge_start(g, node); e < ph_graph_edge_start(g, node + 1); e++) {
 		uint32_t to = g->edges[e] & PH_EDGE_ID;
-		const struct ph_graph_type *t = &g->types[g->type[to]];
-		bool earlier = deep && t->let_go && g->shallow_[to] < g->shallow_[node];
-		if (t->collected && (!t->let_go || g->flags[to] & PH_NODE_TRACKED) &&
-		    !(earlier && is_let_go(g, to, false)))
+		bool earlier = deep && g->types[g->type[to]].let_go && g->shallow_[to] < g->shallow_[node];
+		if (is_collected(g, to) && !(earlier && is_let_go(g, to, false)))
 			return false;
 	}
 	return true;
