@@ -301,7 +301,9 @@ def main():
         # os.fork() deletes the states of other threads in the child, and what they hold
         import ctypes
         fork = ctypes.PyDLL(None).fork
-    del f, code, made
+    del f, made
+    if not FREE_THREADED:       # there it would be garbage until it is collected, and may be frozen
+        del code
     # all that the twin needs exists before the fork, and each function has run once
     for i in others:
         run_in(i, IN_OTHERS % __file__)
