@@ -265,7 +265,8 @@ static uint32_t collecting_interp(const struct ph_runtime *rt, const struct ph_t
 
 /* During a collection the objects under suspicion are on lists whose sentinels
  * are local variables on the collecting thread's stack: any two words there that
- * are linked both ways with an object. */
+ * are linked both ways with an object, and are not the head of one themselves: heaps may be
+ * mapped right behind a stack. */
 static void stack_lists_walk(struct walk *w, const struct ph_thread_regs *thread)
 {
 	const struct ph_segment *seg = ph_mem_segment(w->rt->mem, thread->sp);
@@ -276,7 +277,7 @@ static void stack_lists_walk(struct walk *w, const struct ph_thread_regs *thread
 		ph_addr next = link_at(w, s, w->next_off), prev = link_at(w, s, w->prev_off);
 		if (!next || !prev || next == s || (next >= seg->start && next < seg->end) ||
 		    link_at(w, next, w->prev_off) != s || link_at(w, prev, w->next_off) != s ||
-		    !looks_like_object(w, next))
+		    !looks_like_object(w, next) || looks_like_object(w, s))
 			continue;
 		list_walk(w, &(struct rt_list){ s, 4, interp });
 	}
