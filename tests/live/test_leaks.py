@@ -126,6 +126,7 @@ def check_growth(name, python):
         for k in range(3):
             moments.append(os.path.join(sample.dir.name, f"m{k}"))
             reports.append(os.path.join(sample.dir.name, f"r{k}"))
+            sample.stands_still()
             pyheap("snapshot", sample.pid, "-o", moments[-1], "-q")
             pyheap("top", "--by", "path", sample.pid, "--json", "-o", reports[-1])
             sample.ask("step")
