@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 
-from support import ROOT, Results, Sample, pyheap, report, some_interpreters, types_of, version_of
+from support import ROOT, Results, Sample, interpreters, pyheap, report, types_of, version_of
 
 results = Results()
 PROGRAM = os.path.join(ROOT, "tests/live/interpreters.py")
@@ -225,7 +225,10 @@ def check_program(name, python, version, *where):
 
 
 def main():
-    for python in some_interpreters():
+    every = list(interpreters())
+    # what each version has is compared by test_oracle; here it is what pyheap makes of it
+    first = 1 if os.environ.get("FEW_PYTHONS") else 2
+    for python in every[:first] + every[-1:]:
         version = version_of(python)
         name = "%d.%d.%d" % version
         check_program(name, python, version)
