@@ -18,6 +18,7 @@ import time
 from support import SYSTEM_PYTHON, Results, Sample, interpreters, pyheap, types_of, version_of
 
 ROUNDS = int(os.environ.get("BUSY_ROUNDS", "200"))
+AT_A_TIME = 20
 results = Results()
 check = results.check
 
@@ -159,7 +160,7 @@ def unpaused(name, python, script, rounds, rng):
               f"{statistics.median(left):.0f} (all: {sum(first)}, {sum(left)}), {statistics.median(ms):.1f} ms", flush=True)
 
 
-def busy(name, python, script, rounds, rng):
+def instants(name, python, script, rounds, rng):
     """How many of the answers are complete, and in how many a call of the objects' own code failed."""
     complete = failed = 0
     with Sample(python, script) as sample:
@@ -171,7 +172,6 @@ def busy(name, python, script, rounds, rng):
                 kept = types_of(doc).get("__main__.Kept", {"count": 0})["count"]
                 check(f"{name}: what does not change is there", kept == 1000 or not doc["complete"], kept)
             time.sleep(rng.random() * 0.005)
-        print(f"{name}: {complete} of {rounds} answers are complete, in {failed} of them a call failed", flush=True)
         one(f"{name} --pause none", sample, "--pause", "none")
         before = after = int(sample.ask("beats"))
         # on a machine with much to do no thread may have its turn for a while
@@ -179,6 +179,15 @@ def busy(name, python, script, rounds, rng):
         while after == before and time.monotonic() < deadline:
             after = int(sample.ask("beats"))
         check(f"{name}: it goes on", after > before, (before, after))
+    return complete, failed
+
+
+def busy(name, python, script, rounds, rng):
+    """The same, of several processes: a free-threaded one grows by gigabytes, though what it has does not."""
+    parts = [instants(name, python, script, min(AT_A_TIME, rounds - done), rng)
+             for done in range(0, rounds, AT_A_TIME)]
+    complete, failed = (sum(p[i] for p in parts) for i in range(2))
+    print(f"{name}: {complete} of {rounds} answers are complete, in {failed} of them a call failed", flush=True)
     return complete, failed
 
 
