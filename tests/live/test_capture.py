@@ -476,8 +476,9 @@ def test_forbidden_call():
                   int(c["verified"]) > 10 << 20, c.out + c.err)
         # nor the newer way to list pages
         c = capture(t.pid, "--verify", preexec_fn=lambda: space["refuse"]({"x86_64": 16, "aarch64": 29}[os.uname().machine]))
+        more = int(c["copied"]) - int(capture(t.pid)["copied"])  # pages of zeroes, which it cannot tell
         check("pagemap read the old way", c.code == 0 and c["differ"] == "0" and c["gone"] == "0" and
-              c["copied"] == capture(t.pid)["copied"], c.out + c.err)
+              0 <= more < int(c["copied"]) // 4, c.out + c.err + str(more))
         os.environ["LSAN_OPTIONS"] = "detect_leaks=0"  # which needs ptrace itself
         c = capture(t.pid, preexec_fn=lambda: space["refuse"]({"x86_64": 101, "aarch64": 117}[os.uname().machine]))
         del os.environ["LSAN_OPTIONS"]
