@@ -148,9 +148,9 @@ static struct ph_err *add_all(struct labels *l)
 	sn_begin(w, SN_SEQUENCES);
 	for (uint32_t node = 1; !err && node < w->g->n; node++) {
 		uint32_t sequence;
-		err = sequence_of(l, node, &sequence) ? sn_add(w, &sequence, sizeof sequence) : ph_err_nomem();
-		if (!(node & 0xffff) && ph_interrupted)
+		if (ph_interrupted_at(node))
 			return ph_err_interrupted();
+		err = sequence_of(l, node, &sequence) ? sn_add(w, &sequence, sizeof sequence) : ph_err_nomem();
 	}
 	if (!err)
 		err = sn_end(w);
