@@ -130,6 +130,7 @@ static struct ph_err *make_document(const struct ph_run *run, const struct ph_so
 	err = make(&s, run, ret);
 	if (!err && ph_interrupted) {
 		json_decref(*ret);
+		*ret = NULL;
 		err = ph_err_interrupted();
 	}
 	ph_session_close(&s);

@@ -28,8 +28,10 @@ static struct ph_err *by_type(struct ph_session *s, const struct ph_run *run, co
 	if (!*ret)
 		return ph_err_nomem();
 	err = d ? add_suspects(s, run, d, *ret) : NULL;
-	if (err)
-		json_decref(*ret);
+	if (!err)
+		return NULL;
+	json_decref(*ret);
+	*ret = NULL;
 	return err;
 }
 
