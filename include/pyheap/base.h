@@ -197,6 +197,8 @@ static inline uint16_t ph_load_u16(const void *p)
  * NULL when memory is out. Free with ph_big_free() and the same size. */
 void *ph_big_alloc(size_t bytes);
 void ph_big_free(void *p, size_t bytes);
+/* A part of such memory that is not needed any more: whole pages of it are given back. */
+void ph_big_drop(void *p, size_t bytes);
 
 /* ---- threads ---------------------------------------------------------------- */
 

@@ -7,11 +7,8 @@ static struct ph_err *list_sources(const struct ph_graph *g, const struct ph_com
 				   uint32_t *ret_n)
 {
 	uint8_t *held ph_cleanup_free = calloc(c->n + 1ull, 1);
-	uint32_t *list = malloc((c->nmembers + 1ull) * sizeof *list), n = 0;
-	if (!held || !list) {
-		free(list);
+	if (!held)
 		return ph_err_nomem();
-	}
 	for (uint32_t i = 0; i < c->nmembers; i++) {
 		uint64_t nedges;
 		const uint32_t *edges = ph_graph_edges(g, c->members[i], &nedges);
@@ -23,6 +20,9 @@ static struct ph_err *list_sources(const struct ph_graph *g, const struct ph_com
 				held[to] = 1;
 		}
 	}
+	uint32_t *list = malloc((c->nmembers + 1ull) * sizeof *list), n = 0;
+	if (!list)
+		return ph_err_nomem();
 	for (uint32_t i = 0; i < c->nmembers; i++)
 		if (!held[c->of[c->members[i]]])
 			list[n++] = c->members[i];
@@ -58,6 +58,78 @@ struct ph_dominators *ph_dominators_new(uint32_t n)
 		return NULL;
 	}
 	return ret;
+}
+
+/* ---- the tree --------------------------------------------------------------------------- */
+
+#define AHEAD 16u /* what is asked of memory before it is needed */
+
+/* Preorder of the dominator tree: each dominated set stands together. While nodes are put
+ * there, objects is the place of the next child. */
+static struct ph_err *number_tree(const struct ph_graph *g, const struct ph_components *c, const uint32_t *order,
+				  uint32_t n, struct ph_dominators *ret)
+{
+	uint32_t *idom = ret->idom, *objects = ret->objects, *preorder = ret->preorder;
+	for (uint32_t v = 0; v < ret->n; v++)
+		objects[v] = 1;
+	for (uint32_t v = 1; v < ret->n && n < ret->n && !ph_interrupted_at(v); v++)
+		if (ph_dominators_is_leaf(g, c, v))
+			objects[idom[v]]++;
+	for (uint32_t i = n - 1; i > 0 && !ph_interrupted_at(i); i--) {
+		if (i > AHEAD)
+			__builtin_prefetch(&idom[order[i - AHEAD]]);
+		objects[idom[order[i]]] += objects[order[i]];
+	}
+	if (ph_interrupted)
+		return ph_err_interrupted();
+	preorder[0] = 0;
+	objects[0] = 1;
+	for (uint32_t i = 1; i < n && !ph_interrupted_at(i); i++) {
+		uint32_t node = order[i], place = objects[idom[node]];
+		if (i + AHEAD < n) {
+			__builtin_prefetch(&idom[order[i + AHEAD]]);
+			__builtin_prefetch(&objects[order[i + AHEAD]], 1);
+		}
+		objects[idom[node]] += objects[node];
+		objects[node] = place + 1;
+		preorder[place] = node;
+	}
+	for (uint32_t v = 1; v < ret->n && n < ret->n && !ph_interrupted_at(v); v++)
+		if (ph_dominators_is_leaf(g, c, v)) {
+			uint32_t place = objects[idom[v]]++;
+			objects[v] = place + 1;
+			preorder[place] = v;
+		}
+	if (ph_interrupted)
+		return ph_err_interrupted();
+	for (uint32_t place = 0; place < ret->n && !ph_interrupted_at(place); place++)
+		objects[preorder[place]] -= place;
+	return ph_interrupted ? ph_err_interrupted() : NULL;
+}
+
+static struct ph_err *sum_retained(const struct ph_graph *g, struct ph_dominators *ret)
+{
+	uint64_t *retained = ret->retained;
+	retained[0] = 0;
+	for (uint32_t v = 1; v < ret->n && !ph_interrupted_at(v); v++)
+		retained[v] = ph_graph_bytes(g, v);
+	for (uint32_t place = ret->n - 1; place > 0 && !ph_interrupted_at(place); place--) {
+		uint32_t node = ret->preorder[place];
+		if (place > AHEAD) {
+			__builtin_prefetch(&ret->idom[ret->preorder[place - AHEAD]]);
+			__builtin_prefetch(&retained[ret->preorder[place - AHEAD]]);
+		}
+		retained[ret->idom[node]] += retained[node];
+	}
+	return ph_interrupted ? ph_err_interrupted() : NULL;
+}
+
+struct ph_err *ph_dominators_finish(const struct ph_graph *g, const struct ph_components *c, uint32_t *order,
+				    uint32_t n, struct ph_dominators *ret)
+{
+	struct ph_err *err = number_tree(g, c, order, n, ret);
+	ph_big_free(order, n * sizeof *order);
+	return err ? err : sum_retained(g, ret);
 }
 
 /* ---- which way ------------------------------------------------------------------------- */

@@ -18,6 +18,11 @@ struct ph_err *ph_domtree_compute(const struct ph_graph *g, const struct ph_comp
 struct ph_err *ph_seminca_compute(const struct ph_graph *g, const struct ph_components *c,
 				  struct ph_dominators *ret);
 
+/* Fills what is not filled yet, all but idom. order: [n] of ph_big_alloc(), nodes, 0 first,
+ * each after its dominator; consumed. All others are leaves. */
+struct ph_err *ph_dominators_finish(const struct ph_graph *g, const struct ph_components *c, uint32_t *order,
+				    uint32_t n, struct ph_dominators *ret);
+
 /* What node 0 holds besides its seeds: all objects of those components that no other
  * refers to, of what is marked PH_MARK_IN. marks: [g->n], as ph_components_find() wants
  * them; consumed. *ret: free(). */
@@ -27,6 +32,12 @@ static inline uint32_t ph_component_lowest(const struct ph_components *c, uint32
 {
 	uint32_t i = c->of[node];
 	return i == PH_NO_COMPONENT ? node : c->members[c->start[i]];
+}
+
+/* What refers to nothing, and is not part of a component. */
+static inline bool ph_dominators_is_leaf(const struct ph_graph *g, const struct ph_components *c, uint32_t node)
+{
+	return !ph_graph_has_edges(g, node) && node != 0 && (!c || c->of[node] == PH_NO_COMPONENT);
 }
 
 #endif

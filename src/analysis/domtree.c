@@ -12,13 +12,13 @@
 #include "dominators_priv.h"
 
 #define AHEAD 8u         /* what is asked of memory before it is needed */
+#define DROP (1u << 20)  /* nodes whose memory is given back at a time */
 #define MOVE_COST 32u    /* steps that a move is likely to cost later on */
 
 struct found {
 	uint32_t number;     /* 1, 2, … in the order of the search; 0: not found yet */
 	uint32_t up;         /* the parent so far; its number is less */
 	uint32_t jump;       /* a node above, perhaps of the time before something there was moved */
-	uint32_t depth;      /* as old as jump */
 };
 struct nodes PH_VEC(uint32_t);
 
@@ -26,6 +26,8 @@ struct nodes PH_VEC(uint32_t);
 #define FOUND 1
 #define TOP 2            /* node 0 is its parent: no edge changes that */
 #define MOVED 4          /* it is in t->moved */
+#define LENGTH 8         /* … and more: the jump is 2^(state / LENGTH) − 1 steps long, or was */
+_Static_assert(31 * LENGTH + FOUND + TOP + MOVED <= UINT8_MAX, "no way up has 2^31 steps");
 
 struct tree {
 	const struct ph_graph *g;
@@ -49,32 +51,38 @@ static inline uint32_t standing_for(const struct tree *t, uint32_t node)
 	return t->contract ? ph_component_lowest(t->contract, node) : node;
 }
 
-/* What a child of `up` is like. Jump pointers are skew-binary: in O(log n) steps one comes
- * to any node above. */
-static inline struct found child_of(const struct tree *t, uint32_t up)
+/* A child of `up`, found or moved there. Jump pointers are skew-binary: in O(log n) steps
+ * one comes to any node above. */
+struct child {
+	uint32_t up, jump;
+	uint8_t state;       /* 0: of none */
+};
+
+static inline struct child child_of(const struct tree *t, uint32_t up)
 {
-	const struct found *f = t->found, *above = &f[f[up].jump];
-	bool even = f[up].depth - above->depth == above->depth - f[above->jump].depth;
-	return (struct found){ .up = up, .jump = even ? above->jump : up, .depth = f[up].depth + 1 };
+	uint32_t above = t->found[up].jump;
+	uint8_t length = t->state[up] / LENGTH;
+	bool even = length == t->state[above] / LENGTH && length < 31;
+	return (struct child){ .up = up, .jump = even ? t->found[above].jump : up,
+			       .state = (uint8_t)(FOUND | (up ? 0 : TOP) | (even ? length + 1 : 1) * LENGTH) };
 }
 
 /* After a node or what is above it was moved. */
 static inline void refresh(struct tree *t, uint32_t node)
 {
-	uint32_t number = t->found[node].number;
-	t->found[node] = child_of(t, t->found[node].up);
-	t->found[node].number = number;
+	struct child as = child_of(t, t->found[node].up);
+	t->found[node].jump = as.jump;
+	t->state[node] = as.state | (t->state[node] & MOVED);
 }
 
-static inline void find_one(struct tree *t, uint32_t node, struct found as)
+static inline void find_one(struct tree *t, uint32_t node, struct child as)
 {
 	t->order[t->nfound++] = node;
-	as.number = t->nfound;
-	t->found[node] = as;
-	t->state[node] = as.up ? FOUND : FOUND | TOP;
+	t->found[node] = (struct found){ t->nfound, as.up, as.jump };
+	t->state[node] = as.state;
 }
 
-static void find_component(struct tree *t, uint32_t i, struct found as)
+static void find_component(struct tree *t, uint32_t i, struct child as)
 {
 	const struct ph_components *c = t->contract;
 	const uint32_t *lowest = c->members + c->start[i], *end = c->members + c->start[i + 1];
@@ -84,7 +92,7 @@ static void find_component(struct tree *t, uint32_t i, struct found as)
 		find_one(t, *m, as);
 }
 
-static inline void find_node(struct tree *t, uint32_t node, struct found as)
+static inline void find_node(struct tree *t, uint32_t node, struct child as)
 {
 	if (t->contract && t->contract->of[node] != PH_NO_COMPONENT)
 		find_component(t, t->contract->of[node], as);
@@ -103,8 +111,6 @@ static bool move(struct tree *t, uint32_t node, uint32_t up)
 	uint32_t number = t->found[node].number;
 	t->found[node].up = up;
 	refresh(t, node);
-	if (!up)
-		t->state[node] |= TOP;
 	if (number > t->nfollowed || t->state[node] & MOVED)
 		return true;
 	t->state[node] |= MOVED;
@@ -159,7 +165,7 @@ static inline bool follow(struct tree *t, uint32_t node)
 {
 	uint64_t n;
 	const uint32_t *edges = ph_graph_edges(t->g, node, &n);
-	struct found child = { 0 };
+	struct child child = { 0 };
 	for (uint64_t e = 0; e < n; e++) {
 		uint32_t to = edges[e] & PH_EDGE_ID;
 		if (e + AHEAD < n)
@@ -167,7 +173,7 @@ static inline bool follow(struct tree *t, uint32_t node)
 		if (t->state[to] & TOP)
 			continue;
 		if (!t->state[to]) {
-			if (!child.depth)
+			if (!child.state)
 				child = child_of(t, node);
 			find_node(t, to, child);
 			continue;
@@ -209,7 +215,7 @@ static struct ph_err *search_garbage(struct tree *t)
 	struct ph_err *err = ph_garbage_sources(t->g, marks, &held, &nheld);
 	if (err)
 		return err;
-	const struct found child = child_of(t, 0);
+	const struct child child = child_of(t, 0);
 	for (uint32_t k = 0; k < nheld; k++)
 		if (!t->state[held[k]])
 			find_node(t, held[k], child);
@@ -219,7 +225,7 @@ static struct ph_err *search_garbage(struct tree *t)
 
 static struct ph_err *search(struct tree *t)
 {
-	find_one(t, 0, (struct found){ 0 });
+	find_one(t, 0, (struct child){ .state = FOUND | TOP });
 	struct ph_err *err = follow_found(t);
 	if (!err && t->nfound < t->n && t->budget)
 		err = search_garbage(t);
@@ -282,50 +288,6 @@ static struct ph_err *look_below_moved(struct tree *t)
 
 /* ---- results -------------------------------------------------------------------------------- */
 
-/* Preorder; for that, retained is the place of the next child. */
-static void number_tree(const struct tree *t, struct ph_dominators *ret)
-{
-	uint64_t *next = ret->retained;
-	uint32_t *idom = ret->idom, *below = ret->objects;
-	for (uint32_t v = 0; v < t->n && !ph_interrupted_at(v); v++)
-		below[v] = 1;
-	for (uint32_t i = t->n - 1; i > 0 && !ph_interrupted_at(i); i--) {
-		uint32_t node = t->order[i];
-		if (i > AHEAD)
-			__builtin_prefetch(&idom[t->order[i - AHEAD]]);
-		below[idom[node]] += below[node];
-	}
-	ret->preorder[0] = 0;
-	next[0] = 1;
-	for (uint32_t i = 1; i < t->n && !ph_interrupted_at(i); i++) {
-		uint32_t node = t->order[i], up = idom[node], place = (uint32_t)next[up];
-		if (i + AHEAD < t->n) {
-			uint32_t ahead = t->order[i + AHEAD];
-			__builtin_prefetch(&idom[ahead]);
-			__builtin_prefetch(&below[ahead]);
-			__builtin_prefetch(&next[ahead], 1);
-		}
-		next[up] += below[node];
-		next[node] = place + 1ull;
-		ret->preorder[place] = node;
-	}
-}
-
-static void sum_retained(const struct tree *t, struct ph_dominators *ret)
-{
-	ret->retained[0] = 0;
-	for (uint32_t v = 1; v < t->n && !ph_interrupted_at(v); v++)
-		ret->retained[v] = ph_graph_bytes(t->g, v);
-	for (uint32_t i = t->n - 1; i > 0 && !ph_interrupted_at(i); i--) {
-		uint32_t node = t->order[i];
-		if (i > AHEAD) {
-			__builtin_prefetch(&ret->idom[t->order[i - AHEAD]]);
-			__builtin_prefetch(&ret->retained[t->order[i - AHEAD]]);
-		}
-		ret->retained[ret->idom[node]] += ret->retained[node];
-	}
-}
-
 static struct ph_err *find_tree(struct tree *t, struct ph_dominators *ret, bool *ret_found)
 {
 	struct ph_err *err = search(t);
@@ -335,8 +297,11 @@ static struct ph_err *find_tree(struct tree *t, struct ph_dominators *ret, bool 
 		return err;
 	if (t->nfound != t->n)
 		return ph_err_new(PH_ERR_USAGE, "dominators: %u of %u objects were reached", t->nfound, t->n);
-	for (uint32_t v = 0; v < t->n && !ph_interrupted_at(v); v++)
+	for (uint32_t v = 0; v < t->n && !ph_interrupted_at(v); v++) {
 		ret->idom[v] = t->found[v].up;
+		if (v % DROP == DROP - 1)
+			ph_big_drop(&t->found[v + 1 - DROP], DROP * sizeof *t->found);
+	}
 	*ret_found = true;
 	return NULL;
 }
@@ -353,12 +318,9 @@ struct ph_err *ph_domtree_compute(const struct ph_graph *g, const struct ph_comp
 	struct ph_err *err = t.found && t.order && t.state ? find_tree(&t, ret, ret_found) : ph_err_nomem();
 	ph_big_free(t.found, n * sizeof *t.found); /* before there is anything in the arrays */
 	ph_big_free(t.state, n);
-	if (!err && *ret_found) {
-		number_tree(&t, ret);
-		sum_retained(&t, ret);
-		err = ph_interrupted ? ph_err_interrupted() : NULL;
-	}
-	ph_big_free(t.order, n * sizeof *t.order);
 	ph_vec_free(&t.moved);
+	if (!err && *ret_found)
+		return ph_dominators_finish(g, c, t.order, t.n, ret);
+	ph_big_free(t.order, n * sizeof *t.order);
 	return err;
 }

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Dominators by semi-NCA: one depth-first search that also takes the
  * semidominators of tree and forward edges, then path compression over the
- * edges that go back or across only, then nearest common ancestors.
+ * edges that go back or across only, then nearest common ancestors. What refers to
+ * nothing (numbers, strings: often more than half of all) is on no way to anything else
+ * and takes no part in this: it belongs below the nearest common dominator of all that
+ * refer to it.
  *
  * Nodes are called by their preorder number from here on ("number"; node 0 has
  * number 0), except where "node" is said. All memory is arrays of numbers that
@@ -11,9 +14,14 @@
 /* pre[node]: 0 = not seen; a number; or one of these */
 #define SEED 0x40000000u     /* not seen, and an edge of node 0 leads to it */
 #define REDIRECT 0x80000000u /* member of a component: go to node (pre & PH_EDGE_ID) instead */
+#define LEAF 0xc0000000u     /* or more: a leaf that number (pre & PH_EDGE_ID) refers to, or … */
+#define LEAF_NEW UINT32_MAX  /* … nobody has been seen to */
 
 struct edge_back {
 	uint32_t from, next; /* next: index + 1 of the next edge to the same node */
+};
+struct edge_leaf {
+	uint32_t from, leaf; /* a number; a node, and then which of the leaves that is */
 };
 struct semi {
 	uint32_t semi; /* the semidominator */
@@ -22,9 +30,9 @@ struct semi {
 
 #define LOOK 0x10000u      /* nodes from one look at ph_interrupted to the next, */
 #define RUN_EDGES 0x40000u /* and edges of one node */
-/* What the passes take, as parts of the whole: the search two, semidominators, dominators and
- * the tree one each. */
-#define PARTS 5u
+/* What the passes take, as parts of the whole: the search two, semidominators and dominators
+ * one each. */
+#define PARTS 4u
 
 /* Edges wait here while what they need is on its way from memory. */
 #define SEEN_RING 16u
@@ -32,21 +40,25 @@ struct semi {
 struct dom {
 	const struct ph_graph *g;
 	const struct ph_components *contract; /* NULL: none */
-	uint32_t n, visited;
-	uint32_t *pre;             /* [n] by node; d->idom in the end, and meanwhile … */
+	uint32_t nodes, n, visited; /* n: of the nodes those that are no leaves; they have numbers */
+	uint32_t *pre;             /* [nodes] by node; d->idom in the end, and meanwhile … */
 	uint32_t *up;              /* [n] … an ancestor, then (NCA) the jump pointer */
 	uint32_t *vertex;          /* [n] node of a number */
 	uint32_t *parent;          /* [n] tree parent, then immediate dominator; d->objects in the end */
+	uint32_t *leaf_up;         /* [nodes − n] leaves in the order of nodes: the same of them */
 	struct semi *semi;         /* [n] */
 	uint32_t *min;             /* [n] least semi up to there, then (NCA) the depth; during the
 				    * search its next edge: index + 1, 0 = no more */
 	struct PH_VEC(struct edge_back) back;
+	struct PH_VEC(struct edge_leaf) shared; /* edges to leaves that another number refers to, too */
 	struct seen {
 		uint32_t from, to;
 	} seen[SEEN_RING];         /* edges to nodes seen before, the latest ones */
 	uint32_t nseen;
+	bool has_jumps;
 	bool many;                 /* an edge was too far on to be stored */
 	uint32_t look;             /* at ph_interrupted, when so many are visited */
+	uint64_t budget;           /* steps up that are left before jump pointers are made */
 	uint32_t *extra;           /* what node 0 holds besides its seeds */
 	uint32_t nextra;
 };
@@ -113,6 +125,16 @@ static inline struct run saved_run(const struct dom *d, uint32_t cur)
 	return run;
 }
 
+static inline bool meet_leaf(struct dom *d, uint32_t node, uint32_t from)
+{
+	uint32_t pre = d->pre[node], up = pre & PH_EDGE_ID;
+	if (pre == LEAF_NEW)
+		d->pre[node] = LEAF | from;
+	else if (up != from && up != 0)
+		return PH_VEC_PUSH(&d->shared, (struct edge_leaf){ from, node });
+	return true;
+}
+
 static inline uint32_t visit(struct dom *d, uint32_t node, uint32_t from, uint32_t semi)
 {
 	uint32_t number = d->visited++;
@@ -157,7 +179,7 @@ static bool flush_seen(struct dom *d)
 }
 
 /* Follows number cur's edges, not all at once where they are many. Returns the number of a
- * new node that has edges of its own, 0 at the end, UINT32_MAX when memory is out. */
+ * new node, 0 at the end, UINT32_MAX when memory is out. */
 static inline uint32_t walk_run(struct dom *d, uint32_t cur, struct run *run)
 {
 	const uint32_t *end = run->end - run->at > RUN_EDGES ? run->at + RUN_EDGES : run->end;
@@ -165,6 +187,11 @@ static inline uint32_t walk_run(struct dom *d, uint32_t cur, struct run *run)
 	while (run->at < end) {
 		uint32_t node = *run->at++ & PH_EDGE_ID;
 		uint32_t pre = d->pre[node];
+		if (pre >= LEAF) {
+			if (!meet_leaf(d, node, cur))
+				return UINT32_MAX;
+			continue;
+		}
 		if (pre & REDIRECT && !members) {
 			node = pre & PH_EDGE_ID;
 			pre = d->pre[node];
@@ -177,8 +204,7 @@ static inline uint32_t walk_run(struct dom *d, uint32_t cur, struct run *run)
 		uint32_t number = visit(d, node, cur, pre == SEED ? 0 : cur);
 		if (!members)
 			d->pre[node] = number;
-		if (ph_graph_has_edges(d->g, node))
-			return number;
+		return number;
 	}
 	return 0;
 }
@@ -249,11 +275,11 @@ static bool was_seen(const struct dom *d, uint32_t node)
 /* Lets node 0 hold what holds the rest of what it does not reach. */
 static struct ph_err *search_garbage(struct dom *d)
 {
-	uint32_t *marks = ph_big_alloc(d->n * sizeof *marks);
+	uint32_t *marks = ph_big_alloc(d->nodes * sizeof *marks);
 	if (!marks)
 		return ph_err_nomem();
-	for (uint32_t v = 1; v < d->n; v++)
-		if (was_seen(d, v))
+	for (uint32_t v = 1; v < d->nodes; v++)
+		if (d->pre[v] >= LEAF || was_seen(d, v))
 			marks[v] = PH_MARK_OUT;
 	struct ph_err *err = ph_garbage_sources(d->g, marks, &d->extra, &d->nextra);
 	if (err)
@@ -268,8 +294,10 @@ static struct ph_err *search_garbage(struct dom *d)
 static struct ph_err *search_all(struct dom *d)
 {
 	const struct ph_components *c = d->contract;
+	for (uint32_t v = 0; v < d->nodes; v++)
+		d->pre[v] = ph_dominators_is_leaf(d->g, c, v) ? LEAF_NEW : 0;
 	for (uint32_t i = 0; i < d->g->nseeds; i++)
-		d->pre[d->g->seeds[i]] = SEED;
+		d->pre[d->g->seeds[i]] = d->pre[d->g->seeds[i]] ? LEAF | 0 : SEED;
 	for (uint32_t i = 0; c && i < c->n; i++) {
 		uint32_t lowest = c->members[c->start[i]];
 		for (uint32_t m = c->start[i] + 1; m < c->start[i + 1]; m++) {
@@ -285,6 +313,20 @@ static struct ph_err *search_all(struct dom *d)
 		err = ph_err_new(PH_ERR_USAGE, "dominators: %u of %u objects were reached",
 				 d->visited, d->n);
 	return err;
+}
+
+/* From pre, whose memory is needed, to leaf_up. A leaf that nobody refers to is garbage
+ * which node 0 holds. */
+static void move_leaves(struct dom *d)
+{
+	uint32_t leaf = 0;
+	for (uint32_t v = 1; v < d->nodes && leaf < d->nodes - d->n && !ph_interrupted_at(v); v++)
+		if (d->pre[v] >= LEAF) {
+			d->leaf_up[leaf] = d->pre[v] == LEAF_NEW ? 0 : d->pre[v] & PH_EDGE_ID;
+			d->pre[v] = leaf++;
+		}
+	for (size_t i = 0; i < d->shared.n && !ph_interrupted_at(i); i++)
+		d->shared.items[i].leaf = d->pre[d->shared.items[i].leaf];
 }
 
 /* ---- semidominators ------------------------------------------------------------- */
@@ -355,6 +397,16 @@ static void add_jump(struct dom *d, uint32_t w)
 	depth[w] = depth[p] + 1;
 }
 
+/* Those of numbers below n, which know their dominators. */
+static void add_jumps(struct dom *d, uint32_t n)
+{
+	d->has_jumps = true;
+	d->budget = 0;
+	d->up[0] = d->min[0] = 0;
+	for (uint32_t v = 1; v < n && !ph_interrupted_at(v); v++)
+		add_jump(d, v);
+}
+
 static uint32_t climb_fast(const struct dom *d, uint32_t x, uint32_t semi)
 {
 	while (x > semi)
@@ -367,26 +419,20 @@ static uint32_t climb_fast(const struct dom *d, uint32_t x, uint32_t semi)
  * (adversarial graphs make it quadratic) jump pointers take over. */
 static struct ph_err *find_dominators(struct dom *d)
 {
-	uint64_t budget = 8ull * d->n + 1024;
 	uint32_t w = 1;
-	for (; w < d->n && budget; w++) {
+	d->budget = 8ull * d->n + 1024;
+	for (; w < d->n && d->budget; w++) {
 		if (passes(w))
 			return ph_err_interrupted();
 		uint32_t x = d->parent[w], semi = d->semi[w].semi;
-		for (; x > semi && budget; budget--)
+		for (; x > semi && d->budget; d->budget--)
 			x = d->parent[x];
 		if (x > semi)
 			break;
 		d->parent[w] = x;
 	}
-	if (w >= d->n)
-		return NULL;
-	d->up[0] = d->min[0] = 0;
-	for (uint32_t v = 1; v < w; v++) {
-		if (ph_interrupted_at(v))
-			return ph_err_interrupted();
-		add_jump(d, v);
-	}
+	if (w < d->n)
+		add_jumps(d, w);
 	for (; w < d->n; w++) {
 		if (passes(w))
 			return ph_err_interrupted();
@@ -396,61 +442,45 @@ static struct ph_err *find_dominators(struct dom *d)
 	return NULL;
 }
 
-/* ---- results --------------------------------------------------------------------------- */
-
-/* Preorder of the dominator tree: each dominated set stands together. idom and objects are
- * by node, and made last: they are in the memory of what is by number. */
-static struct ph_err *number_tree(struct dom *d, struct ph_dominators *ret)
+/* What is above a, but not above b < a, is not below b. */
+static uint32_t nearest_common(struct dom *d, uint32_t a, uint32_t b)
 {
-	struct child { /* the size of the subtree, the place of the next child */
-		uint32_t size, place;
-	} *t = (struct child *)ret->retained;
-	_Static_assert(sizeof *t == sizeof *ret->retained, "they share memory");
-	for (uint32_t w = 0; w < d->n; w++)
-		t[w] = (struct child){ .size = 1 };
-	for (uint32_t w = d->n - 1; w > 0; w--) {
-		if (ph_interrupted_at(w))
-			return ph_err_interrupted();
-		t[d->parent[w]].size += t[w].size;
+	for (; a != b && d->budget; d->budget--)
+		if (a > b)
+			a = d->parent[a];
+		else
+			b = d->parent[b];
+	if (a != b && !d->has_jumps)
+		add_jumps(d, d->n);
+	while (a != b) {
+		uint32_t low = a < b ? a : b, high = a < b ? b : a;
+		a = low;
+		b = d->up[high] >= low ? d->up[high] : d->parent[high];
 	}
-	ret->preorder[0] = 0;
-	t[0].place = 1;
-	for (uint32_t w = 1; w < d->n; w++) {
-		if (ph_interrupted_at(w))
-			return ph_err_interrupted();
-		struct child *up = &t[d->parent[w]];
-		uint32_t place = up->place;
-		up->place += t[w].size;
-		t[w].place = place + 1;
-		ret->preorder[place] = d->vertex[w];
-		ret->idom[d->vertex[w]] = d->vertex[d->parent[w]];
-	}
-	ret->idom[0] = 0;
-	for (uint32_t w = 0; w < d->n; w++) {
-		if (ph_interrupted_at(w))
-			return ph_err_interrupted();
-		ret->objects[d->vertex[w]] = t[w].size;
-	}
-	return NULL;
+	return a;
 }
 
-static struct ph_err *sum_retained(const struct dom *d, struct ph_dominators *ret)
+/* The immediate dominators of leaves. */
+static void join_leaves(struct dom *d)
 {
-	ret->retained[0] = 0;
-	for (uint32_t v = 1; v < d->n; v++) {
-		if (ph_interrupted_at(v))
-			return ph_err_interrupted();
-		ret->retained[v] = ph_graph_bytes(d->g, v);
+	d->budget += d->has_jumps ? 0 : 8ull * d->shared.n;
+	for (size_t i = 0; i < d->shared.n && !ph_interrupted_at(i); i++) {
+		uint32_t *up = &d->leaf_up[d->shared.items[i].leaf];
+		*up = nearest_common(d, *up, d->shared.items[i].from);
 	}
-	for (uint32_t w = d->n - 1; w > 0; w--) {
-		uint32_t node = d->vertex[w];
-		if (w > 16)
-			__builtin_prefetch(&ret->retained[d->vertex[w - 16]]);
-		ret->retained[ret->idom[node]] += ret->retained[node];
-		if (passes(w))
-			return ph_err_interrupted();
-	}
-	return NULL;
+}
+
+/* ---- results --------------------------------------------------------------------------- */
+
+/* By node: in the memory of what is by number, when that is done with. */
+static struct ph_err *fill_idom(const struct dom *d, uint32_t *idom)
+{
+	for (uint32_t w = 0; w < d->n && !ph_interrupted_at(w); w++)
+		idom[d->vertex[w]] = d->vertex[d->parent[w]];
+	for (uint32_t v = 1, leaf = 0; v < d->nodes && leaf < d->nodes - d->n && !ph_interrupted_at(v); v++)
+		if (ph_dominators_is_leaf(d->g, d->contract, v))
+			idom[v] = d->vertex[d->leaf_up[leaf++]];
+	return ph_interrupted ? ph_err_interrupted() : NULL;
 }
 
 /* What the results are not made of. */
@@ -459,6 +489,7 @@ static void free_search(struct dom *d)
 	ph_big_free(d->semi, d->n * sizeof *d->semi);
 	ph_big_free(d->min, d->n * sizeof *d->min);
 	ph_vec_free(&d->back);
+	ph_vec_free(&d->shared);
 	d->semi = NULL;
 	d->min = NULL;
 }
@@ -467,16 +498,18 @@ static struct ph_err *compute(struct dom *d, struct ph_dominators *ret)
 {
 	ph_progress_begin(PH_PROGRESS_NONE, PARTS * (uint64_t)d->n);
 	struct ph_err *err = search_all(d);
-	if (!err)
+	if (!err) {
+		move_leaves(d);
 		err = find_semidominators(d);
+	}
 	ph_vec_free(&d->back);
 	if (!err)
 		err = find_dominators(d);
+	if (!err)
+		join_leaves(d);
 	free_search(d);
 	if (!err)
-		err = number_tree(d, ret);
-	if (!err)
-		err = sum_retained(d, ret);
+		err = ph_interrupted ? ph_err_interrupted() : fill_idom(d, ret->idom);
 	ph_progress_end();
 	return err;
 }
@@ -484,15 +517,21 @@ static struct ph_err *compute(struct dom *d, struct ph_dominators *ret)
 struct ph_err *ph_seminca_compute(const struct ph_graph *g, const struct ph_components *c,
 				  struct ph_dominators *ret)
 {
-	struct dom d = { .g = g, .contract = c, .n = g->n, .pre = ret->idom, .up = ret->idom,
+	struct dom d = { .g = g, .contract = c, .nodes = g->n, .pre = ret->idom, .up = ret->idom,
 			 .parent = ret->objects };
-	memset(d.pre, 0, d.n * sizeof *d.pre);
+	for (uint32_t v = 0; v < d.nodes; v++)
+		d.n += !ph_dominators_is_leaf(g, c, v);
+	size_t leaves = (d.nodes - d.n) * sizeof *d.leaf_up;
+	d.leaf_up = ph_big_alloc(leaves);
 	d.vertex = ph_big_alloc(d.n * sizeof *d.vertex);
 	d.semi = ph_big_alloc(d.n * sizeof *d.semi);
 	d.min = ph_big_alloc(d.n * sizeof *d.min);
-	struct ph_err *err = d.vertex && d.semi && d.min ? compute(&d, ret) : ph_err_nomem();
-	ph_big_free(d.vertex, d.n * sizeof *d.vertex);
+	struct ph_err *err = d.leaf_up && d.vertex && d.semi && d.min ? compute(&d, ret) : ph_err_nomem();
+	ph_big_free(d.leaf_up, leaves);
 	free_search(&d);
 	free(d.extra);
+	if (!err)
+		return ph_dominators_finish(g, c, d.vertex, d.n, ret);
+	ph_big_free(d.vertex, d.n * sizeof *d.vertex);
 	return err;
 }

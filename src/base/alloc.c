@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <sys/mman.h>
+#include <unistd.h>
 #include <pyheap/base.h>
 
 #define HUGE_PAGE (2u << 20)
@@ -44,4 +45,12 @@ void ph_big_free(void *p, size_t bytes)
 		free(p);
 	else
 		munmap(p, bytes);
+}
+
+void ph_big_drop(void *p, size_t bytes)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = ((uintptr_t)p + page - 1) & ~(page - 1);
+	uintptr_t end = ((uintptr_t)p + bytes) & ~(page - 1);
+	if (first < end)
+		madvise((void *)first, end - first, MADV_DONTNEED);
 }
