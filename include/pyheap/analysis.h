@@ -13,12 +13,26 @@
 struct ph_dominators {
 	uint32_t n;
 	uint32_t *idom;      /* [n] immediate dominator; idom[0] = 0 */
-	uint64_t *retained;  /* [n] bytes: shallow + uncounted of all that it dominates, itself included */
-	uint32_t *objects;   /* [n] how many that are */
+	uint32_t *retained_; /* [n] use ph_retained(); NULL: … */
+	uint64_t *wide_retained_; /* … instead of it, where all have 4 GiB or more */
+	uint32_t *objects;   /* [n] how many a node dominates, itself included */
 	uint32_t *preorder;  /* [n] nodes; all that one dominates follows it: the next objects[node] − 1 */
 };
 struct ph_err *ph_dominators_compute(const struct ph_graph *g, struct ph_dominators **ret);
 void ph_dominators_free(struct ph_dominators *d);
+/* Bytes: shallow + uncounted of all that a node dominates, itself included. */
+static inline uint64_t ph_retained(const struct ph_dominators *d, uint32_t node)
+{
+	return __builtin_expect(d->retained_ != NULL, 1) ? d->retained_[node] : d->wide_retained_[node];
+}
+/* Asks memory for it. */
+static inline void ph_ask_retained(const struct ph_dominators *d, uint32_t node)
+{
+	if (d->retained_)
+		__builtin_prefetch(&d->retained_[node]);
+	else
+		__builtin_prefetch(&d->wide_retained_[node]);
+}
 
 /* ---- histogram ---------------------------------------------------------------- */
 

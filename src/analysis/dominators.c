@@ -43,17 +43,21 @@ struct ph_err *ph_garbage_sources(const struct ph_graph *g, uint32_t *marks, uin
 	return err;
 }
 
-struct ph_dominators *ph_dominators_new(uint32_t n)
+struct ph_dominators *ph_dominators_new(const struct ph_graph *g)
 {
+	uint32_t n = g->n;
 	struct ph_dominators *ret = calloc(1, sizeof *ret);
 	if (!ret)
 		return NULL;
 	ret->n = n;
 	ret->idom = ph_big_alloc(n * sizeof *ret->idom);
-	ret->retained = ph_big_alloc(n * sizeof *ret->retained);
 	ret->objects = ph_big_alloc(n * sizeof *ret->objects);
 	ret->preorder = ph_big_alloc(n * sizeof *ret->preorder);
-	if (!ret->idom || !ret->retained || !ret->objects || !ret->preorder) {
+	if (g->shallow_bytes + g->uncounted_bytes <= UINT32_MAX)
+		ret->retained_ = ph_big_alloc(n * sizeof *ret->retained_);
+	else
+		ret->wide_retained_ = ph_big_alloc(n * sizeof *ret->wide_retained_);
+	if (!ret->idom || !(ret->retained_ || ret->wide_retained_) || !ret->objects || !ret->preorder) {
 		ph_dominators_free(ret);
 		return NULL;
 	}
@@ -107,19 +111,26 @@ static struct ph_err *number_tree(const struct ph_graph *g, const struct ph_comp
 	return ph_interrupted ? ph_err_interrupted() : NULL;
 }
 
+static inline void set_retained(struct ph_dominators *d, uint32_t node, uint64_t bytes)
+{
+	if (d->retained_)
+		d->retained_[node] = (uint32_t)bytes;
+	else
+		d->wide_retained_[node] = bytes;
+}
+
 static struct ph_err *sum_retained(const struct ph_graph *g, struct ph_dominators *ret)
 {
-	uint64_t *retained = ret->retained;
-	retained[0] = 0;
+	set_retained(ret, 0, 0);
 	for (uint32_t v = 1; v < ret->n && !ph_interrupted_at(v); v++)
-		retained[v] = ph_graph_bytes(g, v);
+		set_retained(ret, v, ph_graph_bytes(g, v));
 	for (uint32_t place = ret->n - 1; place > 0 && !ph_interrupted_at(place); place--) {
-		uint32_t node = ret->preorder[place];
+		uint32_t node = ret->preorder[place], up = ret->idom[node];
 		if (place > AHEAD) {
 			__builtin_prefetch(&ret->idom[ret->preorder[place - AHEAD]]);
-			__builtin_prefetch(&retained[ret->preorder[place - AHEAD]]);
+			ph_ask_retained(ret, ret->preorder[place - AHEAD]);
 		}
-		retained[ret->idom[node]] += retained[node];
+		set_retained(ret, up, ph_retained(ret, up) + ph_retained(ret, node));
 	}
 	return ph_interrupted ? ph_err_interrupted() : NULL;
 }
@@ -167,7 +178,7 @@ static bool is_scattered(const struct ph_graph *g)
 struct ph_err *ph_dominators_of_components(const struct ph_graph *g, const struct ph_components *c,
 					   struct ph_dominators **ret)
 {
-	struct ph_dominators *res = ph_dominators_new(g->n);
+	struct ph_dominators *res = ph_dominators_new(g);
 	bool found = false;
 	if (!res)
 		return ph_err_nomem();
@@ -194,7 +205,8 @@ void ph_dominators_free(struct ph_dominators *d)
 	if (!d)
 		return;
 	ph_big_free(d->idom, d->n * sizeof *d->idom);
-	ph_big_free(d->retained, d->n * sizeof *d->retained);
+	ph_big_free(d->retained_, d->n * sizeof *d->retained_);
+	ph_big_free(d->wide_retained_, d->n * sizeof *d->wide_retained_);
 	ph_big_free(d->objects, d->n * sizeof *d->objects);
 	ph_big_free(d->preorder, d->n * sizeof *d->preorder);
 	free(d);

@@ -9,7 +9,7 @@
 #include "analysis_priv.h"
 
 /* With arrays that nothing is in; NULL: memory is out. */
-struct ph_dominators *ph_dominators_new(uint32_t n);
+struct ph_dominators *ph_dominators_new(const struct ph_graph *g);
 /* Each fills all arrays of ret; c: components that are one node each, or NULL.
  * *ret_found = false: more steps than the budget (> 0) would be needed besides those that
  * every graph needs, and what is in the arrays means nothing. */

@@ -83,7 +83,7 @@ static struct ph_err *sum_retained(const struct groups *gs, const struct ph_domi
 			return ph_err_interrupted();
 		within[node] = within[idom] || (idom && gs->class_of[idom] != UINT32_MAX);
 		if (group != UINT32_MAX && !within[node])
-			ret->groups[group].retained_bytes += d->retained[node];
+			ret->groups[group].retained_bytes += ph_retained(d, node);
 	}
 	return NULL;
 }

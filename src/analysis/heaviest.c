@@ -30,7 +30,7 @@ static inline uint32_t child_at(const struct ph_dominators *d, uint32_t place)
 {
 	if (place + AHEAD < d->n) {
 		__builtin_prefetch(&d->objects[d->preorder[place + AHEAD]]);
-		__builtin_prefetch(&d->retained[d->preorder[place + AHEAD]]);
+		ph_ask_retained(d, d->preorder[place + AHEAD]);
 	}
 	return d->preorder[place];
 }
@@ -39,14 +39,14 @@ static inline uint32_t child_at(const struct ph_dominators *d, uint32_t place)
 static uint32_t heaviest_child(const struct ph_dominators *d, uint32_t place, uint64_t least)
 {
 	uint32_t node = d->preorder[place], end = place + d->objects[node], best = 0;
-	uint64_t left = d->retained[node]; /* by the children to come, at most */
+	uint64_t left = ph_retained(d, node); /* by the children to come, at most */
 	for (uint32_t at = place + 1, i = 0; at < end && left >= least && !ph_interrupted_at(i); i++) {
 		uint32_t child = child_at(d, at);
-		if (d->retained[child] >= least) {
+		if (ph_retained(d, child) >= least) {
 			best = child;
-			least = d->retained[child] + 1;
+			least = ph_retained(d, child) + 1;
 		}
-		left -= d->retained[child];
+		left -= ph_retained(d, child);
 		at += d->objects[child];
 	}
 	return best;
@@ -66,7 +66,7 @@ static bool is_place(const struct heaviest *h, uint32_t node)
 static bool lies_in_one(const struct heaviest *h, uint32_t place)
 {
 	uint32_t node = h->d->preorder[place];
-	uint32_t child = heaviest_child(h->d, place, h->d->retained[node] / 100 * ALONE_PERCENT);
+	uint32_t child = heaviest_child(h->d, place, ph_retained(h->d, node) / 100 * ALONE_PERCENT);
 	return child && h->g->type[child] != h->g->type[node];
 }
 
@@ -80,7 +80,7 @@ static void take(struct heaviest *h, uint32_t node)
 {
 	if (!h->of && !ph_graph_selected(h->g, node))
 		return;
-	h->nomem |= !PH_VEC_PUSH(&h->rows, (struct ph_heavy){ node, h->d->objects[node], h->d->retained[node] });
+	h->nomem |= !PH_VEC_PUSH(&h->rows, (struct ph_heavy){ node, h->d->objects[node], ph_retained(h->d, node) });
 }
 
 static void children_of(struct heaviest *h, uint32_t place, unsigned alone)
@@ -89,8 +89,8 @@ static void children_of(struct heaviest *h, uint32_t place, unsigned alone)
 	uint32_t end = place + d->objects[d->preorder[place]];
 	for (uint32_t at = place + 1, i = 0; at < end && !ph_interrupted_at(i); i++) {
 		uint32_t child = child_at(d, at);
-		if (d->retained[child] < h->least)
-			add_other(h, d->objects[child], d->retained[child]);
+		if (ph_retained(d, child) < h->least)
+			add_other(h, d->objects[child], ph_retained(d, child));
 		else if (!h->marks)
 			take(h, child);
 		else
@@ -148,7 +148,7 @@ static struct ph_err *find(struct heaviest *h, uint32_t of, bool plain)
 	h->of = of;
 	if (!plain && !(h->marks = ph_path_marks(h->g)))
 		return ph_err_nomem();
-	h->least = plain ? 0 : (of ? h->d->retained[of] : h->g->shallow_bytes + h->g->uncounted_bytes) / SMALLEST_SHARE;
+	h->least = plain ? 0 : (of ? ph_retained(h->d, of) : h->g->shallow_bytes + h->g->uncounted_bytes) / SMALLEST_SHARE;
 	while (h->d->preorder[place] != of)
 		place++;
 	children_of(h, place, 0);

@@ -54,7 +54,7 @@ static bool sum_down(const struct ph_dominators *d, const struct ph_class_sum *s
 			uint32_t ahead = d->preorder[i + 16];
 			__builtin_prefetch(&d->idom[ahead]);
 			__builtin_prefetch(&s->key[ahead]);
-			__builtin_prefetch(&d->retained[ahead]);
+			ph_ask_retained(d, ahead);
 		}
 		while (stack->n && stack->items[stack->n - 1].node != idom)
 			open[stack->items[--stack->n].class]--;
@@ -62,7 +62,7 @@ static bool sum_down(const struct ph_dominators *d, const struct ph_class_sum *s
 		if (class == UINT32_MAX)
 			class = s->nclasses; /* on the stack like any other, for the pops */
 		else if (!open[class])
-			s->sum[class] += d->retained[node];
+			s->sum[class] += ph_retained(d, node);
 		if (!PH_VEC_PUSH(stack, (struct open_node){ node, class }))
 			return false;
 		open[class]++;

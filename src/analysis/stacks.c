@@ -80,7 +80,7 @@ static void sum(const struct held_list *list, const struct tour *t, const struct
 			continue;
 		key = now;
 		end = t->end[h->node];
-		ret[key] += d->retained[h->node];
+		ret[key] += ph_retained(d, h->node);
 	}
 }
 
@@ -213,7 +213,7 @@ static struct ph_err *group_tasks(const struct ph_graph *g, const struct ph_domi
 		if (!*at)
 			*at = (uint32_t)groups.n;
 		groups.items[*at - 1].count++;
-		groups.items[*at - 1].retained_bytes += d->retained[node];
+		groups.items[*at - 1].retained_bytes += ph_retained(d, node);
 	}
 	ph_map_free(&map);
 	ret->tasks = groups.items;

@@ -22,7 +22,7 @@ static bool find_mostly(const struct ph_graph *g, const struct ph_dominators *d,
 				continue;
 			struct sum *sum = &sums[i * ntypes + canonical[g->type[node]]];
 			sum->count++;
-			sum->bytes += d->retained[node];
+			sum->bytes += ph_retained(d, node);
 		}
 	for (uint32_t i = 0; i < s->n; i++) {
 		const struct sum *of = sums + i * ntypes;

@@ -53,7 +53,7 @@ static struct ph_err *find_paths(struct ph_reach *r, uint32_t node, const struct
 	p->groups = calloc(n + 1ull, sizeof *p->groups);
 	for (uint32_t i = 0; i < n; i++)
 		if (p->groups)
-			p->groups[p->n++] = (struct ph_path_group){ paths[i], 1, d ? d->retained[node] : 0 };
+			p->groups[p->n++] = (struct ph_path_group){ paths[i], 1, d ? ph_retained(d, node) : 0 };
 		else
 			ph_path_deinit(&paths[i]);
 	free(paths);

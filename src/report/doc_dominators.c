@@ -134,7 +134,7 @@ static json_t *make_of(const struct builder *b)
 		return json_null();
 	return json_pack("{s:o, s:o, s:o, s:o}", "address", ph_json_address(ph_graph_address(b->g, of)), "type",
 			 ph_json_text(b->g->types[b->g->type[of]].name), "name", ph_json_name(b->g, of),
-			 "retained_bytes", ph_json_u64(b->what->dominators->retained[of]));
+			 "retained_bytes", ph_json_u64(ph_retained(b->what->dominators, of)));
 }
 
 static json_t *make_other(const struct builder *b)
@@ -166,7 +166,7 @@ json_t *ph_report_dominators(const struct ph_report_meta *meta, const struct ph_
 			     const struct ph_report_dominators *what, const struct ph_report_keys *keys)
 {
 	struct builder b = { .g = g, .meta = meta, .what = what, .keys = keys };
-	b.total = what->of ? what->dominators->retained[what->of] : g->shallow_bytes + g->uncounted_bytes;
+	b.total = what->of ? ph_retained(what->dominators, what->of) : g->shallow_bytes + g->uncounted_bytes;
 	json_t *doc = map_edges(&b) ? ph_document_begin("dominators", meta, g) : NULL;
 	bool ok = doc && ph_document_put(doc, "of", make_of(&b)) && ph_document_put(doc, "other", make_other(&b)) &&
 		  (!what->by || ph_document_put(doc, "by", json_string(what->by))) &&

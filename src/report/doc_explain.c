@@ -17,7 +17,7 @@ static json_t *make_short(const struct builder *b, uint32_t node)
 		return json_null();
 	return json_pack("{s:o, s:o, s:o, s:o}", "address", ph_json_address(ph_graph_address(g, node)), "type",
 			 ph_json_text(g->types[g->type[node]].name), "name", ph_json_name(g, node), "retained_bytes",
-			 ph_json_u64(b->what->dominators->retained[node]));
+			 ph_json_u64(ph_retained(b->what->dominators, node)));
 }
 
 /* ---- the object ------------------------------------------------------------------------- */
@@ -71,7 +71,7 @@ static json_t *make_object(const struct builder *b)
 	json_t *row = ph_report_object(b->meta, g, node, false);
 	if (row && ph_document_put(row, "name", ph_json_name(g, node)) &&
 	    ph_document_put(row, "garbage", json_boolean(g->flags[node] & PH_NODE_GARBAGE)) &&
-	    ph_document_put(row, "retained_bytes", ph_json_u64(what->dominators->retained[node])) &&
+	    ph_document_put(row, "retained_bytes", ph_json_u64(ph_retained(what->dominators, node))) &&
 	    ph_document_put(row, "dominated", ph_json_u64(count_dominated(what->dominators, node))) &&
 	    ph_document_put(row, "dominator", make_short(b, what->dominators->idom[node])) &&
 	    ph_document_put(row, "referents", ph_json_u64(nrefs)) &&

@@ -16,7 +16,7 @@ static json_t *make_local(const struct builder *b, const struct ph_graph_root *r
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "name", ph_json_text(*r->name ? r->name : NULL), "address",
 			 ph_json_address(ph_graph_address(g, r->node)), "type", ph_json_text(g->types[g->type[r->node]].name),
 			 "object", ph_json_name(g, r->node), "shallow_bytes", ph_json_u64(ph_graph_shallow(g, r->node)),
-			 "retained_bytes", ph_json_u64(b->d->retained[r->node]));
+			 "retained_bytes", ph_json_u64(ph_retained(b->d, r->node)));
 }
 
 /* Locals in the order of the frame's slots, then its stack. */

@@ -48,7 +48,7 @@ static json_t *make_what(const struct ph_graph *g, const struct ph_report_why *w
 			 "name", node ? ph_json_name(g, node) : json_null(),
 			 "count", ph_json_u64(why->count), "garbage", ph_json_u64(why->garbage),
 			 "unreached", ph_json_u64(why->unreached), "retained_bytes",
-			 node ? retained(why, why->dominators ? why->dominators->retained[node] : 0) : json_null(),
+			 node ? retained(why, why->dominators ? ph_retained(why->dominators, node) : 0) : json_null(),
 			 "weak_references", make_weak(g, node));
 	return node ? ph_row_interp(row, g, ph_graph_interp(g, node)) : row;
 }

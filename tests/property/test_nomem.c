@@ -147,7 +147,7 @@ static bool run_paths(const struct ph_graph *g, long allowed)
 
 static bool run_domtree(const struct ph_graph *g, long allowed)
 {
-	struct ph_dominators *d = ph_dominators_new(g->n);
+	struct ph_dominators *d = ph_dominators_new(g);
 	bool found = false;
 	ck_assert_ptr_nonnull(d);
 	left = allowed;

@@ -259,7 +259,7 @@ static void check_sums(const struct ph_graph *g)
 	for (int plain = 0; plain < 2; plain++)
 		for (uint32_t of = 0; of < g->n; of++) {
 			struct ph_heaviest *heaviest = NULL;
-			uint64_t total = of ? d->retained[of] - ph_graph_bytes(g, of) : d->retained[0];
+			uint64_t total = of ? ph_retained(d, of) - ph_graph_bytes(g, of) : ph_retained(d, 0);
 			ck_assert_ptr_null(ph_heaviest_find(g, d, of, plain, &heaviest));
 			bytes = heaviest->other_bytes;
 			count = heaviest->other_objects;

@@ -5,15 +5,16 @@
 
 Suite *dominators_suite(void);
 
+#define WIDE (1ull << 31)
 enum { NODE, STR, NODE_AGAIN };
 
-/* n nodes of 10^i bytes (node i + 1) and the edges "12 23 …": each two digits are
+/* n nodes of 10^i × `unit` bytes (node i + 1) and the edges "12 23 …": each two digits are
  * one from a node to a node, from 0: a seed. */
-static struct ph_graph *graph(uint32_t n, const char *edges, const uint32_t *types)
+static struct ph_graph *graph_of(uint64_t unit, uint32_t n, const char *edges, const uint32_t *types)
 {
 	struct ph_graph_builder *b = ph_graph_builder_new();
 	unsigned seeds[10] = { 0 };
-	uint64_t bytes = 1;
+	uint64_t bytes = unit;
 	for (const char *e = edges; *e; e += e[2] ? 3 : 2)
 		if (e[0] == '0')
 			seeds[e[1] - '0'] = PH_NODE_SEED;
@@ -31,42 +32,50 @@ static struct ph_graph *graph(uint32_t n, const char *edges, const uint32_t *typ
 	return g;
 }
 
-static void check(const struct ph_graph *g, const struct ph_dominators *d, const uint32_t *idom,
+static struct ph_graph *graph(uint32_t n, const char *edges, const uint32_t *types)
+{
+	return graph_of(1, n, edges, types);
+}
+
+static void check(const struct ph_graph *g, const struct ph_dominators *d, uint64_t unit, const uint32_t *idom,
 		  const uint64_t *retained)
 {
 	for (uint32_t v = 1; v < g->n; v++) {
 		ck_assert_uint_eq(d->idom[v], idom[v - 1]);
-		ck_assert_uint_eq(d->retained[v], retained[v - 1]);
+		ck_assert_uint_eq(ph_retained(d, v), unit * retained[v - 1]);
 	}
 	ck_assert_uint_eq(d->idom[0], 0);
-	ck_assert_uint_eq(d->retained[0], g->shallow_bytes);
+	ck_assert_uint_eq(ph_retained(d, 0), g->shallow_bytes);
 }
 
 /* Both ways to the dominators; which one is taken depends on the graph. */
-static void expect_both(const struct ph_graph *g, const struct ph_components *c, const uint32_t *idom,
+static void expect_both(const struct ph_graph *g, const struct ph_components *c, uint64_t unit, const uint32_t *idom,
 			const uint64_t *retained)
 {
 	for (int domtree = 0; domtree < 2; domtree++) {
-		struct ph_dominators *d = ph_dominators_new(g->n);
+		struct ph_dominators *d = ph_dominators_new(g);
 		bool found = true;
 		ck_assert_ptr_nonnull(d);
 		ck_assert_ptr_null(domtree ? ph_domtree_compute(g, c, UINT64_MAX, d, &found)
 					   : ph_seminca_compute(g, c, d));
 		ck_assert(found);
-		check(g, d, idom, retained);
+		check(g, d, unit, idom, retained);
 		ph_dominators_free(d);
 	}
 }
 
+/* Twice: sizes that fit 32 bits, and such that do not. */
 static void expect(uint32_t n, const char *edges, const uint32_t *idom, const uint64_t *retained)
 {
-	struct ph_graph *g = graph(n, edges, NULL);
-	struct ph_dominators *d;
-	ck_assert_ptr_null(ph_dominators_compute(g, &d));
-	check(g, d, idom, retained);
-	ph_dominators_free(d);
-	expect_both(g, NULL, idom, retained);
-	ph_graph_free(g);
+	for (uint64_t unit = 1; unit <= WIDE; unit *= WIDE) {
+		struct ph_graph *g = graph_of(unit, n, edges, NULL);
+		struct ph_dominators *d;
+		ck_assert_ptr_null(ph_dominators_compute(g, &d));
+		check(g, d, unit, idom, retained);
+		ph_dominators_free(d);
+		expect_both(g, NULL, unit, idom, retained);
+		ph_graph_free(g);
+	}
 }
 
 START_TEST(diamond)
@@ -135,7 +144,7 @@ START_TEST(component_that_is_moved)
 	ck_assert_ptr_nonnull(q.marks);
 	ck_assert_ptr_null(ph_components_find(g, &q, &c));
 	ck_assert_uint_eq(c.nmembers, 2);
-	expect_both(g, &c, (uint32_t[]){ 0, 1, 2, 3, 2, 5, 2, 7, 2 },
+	expect_both(g, &c, 1, (uint32_t[]){ 0, 1, 2, 3, 2, 5, 2, 7, 2 },
 		    (uint64_t[]){ 111111111, 111111110, 1100, 1000, 110000, 100000, 11000000, 10000000, 100000000 });
 	ph_components_deinit(&c);
 	ph_graph_free(g);
