@@ -18,6 +18,7 @@ import time
 from support import SYSTEM_PYTHON, Results, Sample, interpreters, pyheap, types_of, version_of
 
 ROUNDS = int(os.environ.get("BUSY_ROUNDS", "200"))
+MANY = 50        # answers: of fewer chance alone decides how many are complete
 AT_A_TIME = 20
 results = Results()
 check = results.check
@@ -221,7 +222,7 @@ def main():
             for name in scripts:
                 unpaused(f"{name} {version} --pause none", python, scripts[name], max(ROUNDS // 8, 5), rng)
     # how often a thread is met in the midst of a change is chance; it is not always so
-    check("there are complete answers", whole * 5 > answers, (whole, answers))
+    check("there are complete answers", whole * 5 > answers or (whole and answers < MANY), (whole, answers))
     # nor is the GIL always on its way from one thread to another, and that does not matter
     check("calls fail rarely", failed * 10 <= answers, (failed, answers))
     return results.finish()
