@@ -8,11 +8,9 @@ import os
 import subprocess
 import sys
 
-from support import ORACLE, Results, WORKLOADS, interpreters, oracles, some_interpreters, version_of
+from support import ORACLE, Results, WORKLOADS, oracles, some_interpreters, version_of
 
 ALL_TYPES = ["workload_%s.py" % name for name in ("basic", "stdlib", "system", "types", "classes")]
-# nine interpreters are by far the most objects; threads matter where there is no GIL
-HEAVY = ["workload_%s.py" % name for name in ("interpreters", "threads", "ended")]
 results = Results()
 
 
@@ -25,13 +23,12 @@ def check_types(python):
 
 
 def main():
-    pythons, few = list(interpreters()), list(some_interpreters())
+    pythons = list(some_interpreters())
     for python in pythons:
         check_types(python)
     oracles(results, [(("%d.%d.%d" % version_of(python) + " " + workload, python, workload),
                        {"cores": python in (pythons[0], pythons[-1])})
-                      for python in pythons for workload in WORKLOADS
-                      if workload not in HEAVY or python in few])
+                      for python in pythons for workload in WORKLOADS])
     return results.finish()
 
 
