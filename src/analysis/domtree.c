@@ -12,7 +12,7 @@
 #include "dominators_priv.h"
 
 #define AHEAD 8u         /* what is asked of memory before it is needed */
-#define DROP (1u << 20)  /* nodes whose memory is given back at a time */
+#define DROP (1u << 18)  /* nodes whose memory is given back at a time */
 #define MOVE_COST 32u    /* steps that a move is likely to cost later on */
 
 struct found {
@@ -21,6 +21,11 @@ struct found {
 	uint32_t jump;       /* a node above, perhaps of the time before something there was moved */
 };
 struct nodes PH_VEC(uint32_t);
+#define BLOCK 64u
+#define MANY UINT8_MAX
+struct many {
+	uint32_t i, n;
+};
 
 /* What is asked of a node for each edge to it stands close together: */
 #define FOUND 1
@@ -35,8 +40,10 @@ struct tree {
 	uint32_t n, nfound, nfollowed;
 	struct found *found; /* [n] */
 	uint32_t *order;     /* [n] nodes as they were found: parents first */
-	uint32_t *first;     /* [nfollowed] what was found from order[i] begins at order[first[i]];
-			      * in the memory of preorder */
+	uint32_t begun;      /* what was found before the latest one was followed */
+	uint8_t *few;        /* [nfollowed − 1] so many were found from order[i]; MANY: see … */
+	struct PH_VEC(struct many) many; /* … here, by i, and … */
+	uint32_t *first;     /* [nfollowed / BLOCK] … from order[i × BLOCK] on they begin at order[first[i]] */
 	struct nodes moved;  /* after their edges had been looked at */
 	uint8_t *state;      /* [n] of the above */
 	uint64_t budget;     /* steps left of what may take too long; 0: it does */
@@ -189,15 +196,28 @@ static inline bool follow(struct tree *t, uint32_t node)
 	return true;
 }
 
+/* order[i] is followed now: what was found since the one before was, is found from that.
+ * False: memory is out. */
+static inline bool begin_found(struct tree *t, uint32_t i)
+{
+	uint32_t n = t->nfound - t->begun;
+	t->begun = t->nfound;
+	if (i % BLOCK == 0)
+		t->first[i / BLOCK] = t->nfound;
+	if (i == 0)
+		return true;
+	t->few[i - 1] = n < MANY ? (uint8_t)n : MANY;
+	return n < MANY || PH_VEC_PUSH(&t->many, (struct many){ i - 1, n });
+}
+
 static struct ph_err *follow_found(struct tree *t)
 {
 	while (t->nfollowed < t->nfound && t->budget) {
 		uint32_t i = t->nfollowed++;
 		ask_ahead(t, i);
-		t->first[i] = t->nfound;
 		if (t->contract) /* its component's lowest member may have been moved */
 			refresh(t, t->order[i]);
-		if (!follow(t, t->order[i]))
+		if (!begin_found(t, i) || !follow(t, t->order[i]))
 			return ph_err_nomem();
 		if (!(i & 0xffff) && ph_interrupted)
 			return ph_err_interrupted();
@@ -234,9 +254,29 @@ static struct ph_err *search(struct tree *t)
 
 /* ---- looking again ------------------------------------------------------------------------ */
 
-static inline uint32_t first_found(const struct tree *t, uint32_t i)
+static int by_i(const void *pa, const void *pb)
 {
-	return i < t->nfollowed ? t->first[i] : t->nfound;
+	const struct many *a = pa, *b = pb;
+	return (a->i > b->i) - (a->i < b->i);
+}
+
+static uint32_t count_found(const struct tree *t, uint32_t i)
+{
+	if (t->few[i] < MANY)
+		return t->few[i];
+	struct many key = { .i = i };
+	return ((struct many *)bsearch(&key, t->many.items, t->many.n, sizeof key, by_i))->n;
+}
+
+/* Where in the order that begins which was found from order[i]. */
+static uint32_t first_found(const struct tree *t, uint32_t i)
+{
+	if (i >= t->nfollowed)
+		return t->nfound;
+	uint32_t first = t->first[i / BLOCK];
+	for (uint32_t k = i - i % BLOCK; k < i; k++)
+		first += count_found(t, k);
+	return first;
 }
 
 /* Looks again at the edges of all that was found by way of a node: its subtree, and more. */
@@ -310,14 +350,20 @@ struct ph_err *ph_domtree_compute(const struct ph_graph *g, const struct ph_comp
 				  uint64_t budget, struct ph_dominators *ret, bool *ret_found)
 {
 	uint64_t n = g->n;
-	struct tree t = { .g = g, .contract = c, .n = g->n, .first = ret->preorder, .budget = budget };
+	struct tree t = { .g = g, .contract = c, .n = g->n, .budget = budget };
 	t.found = ph_big_alloc(n * sizeof *t.found);
 	t.order = ph_big_alloc(n * sizeof *t.order);
 	t.state = ph_big_alloc(n);
+	t.few = ph_big_alloc(n);
+	t.first = ph_big_alloc((n / BLOCK + 1) * sizeof *t.first);
 	*ret_found = false;
-	struct ph_err *err = t.found && t.order && t.state ? find_tree(&t, ret, ret_found) : ph_err_nomem();
+	bool enough = t.found && t.order && t.state && t.few && t.first;
+	struct ph_err *err = enough ? find_tree(&t, ret, ret_found) : ph_err_nomem();
 	ph_big_free(t.found, n * sizeof *t.found); /* before there is anything in the arrays */
 	ph_big_free(t.state, n);
+	ph_big_free(t.few, n);
+	ph_big_free(t.first, (n / BLOCK + 1) * sizeof *t.first);
+	ph_vec_free(&t.many);
 	ph_vec_free(&t.moved);
 	if (!err && *ret_found)
 		return ph_dominators_finish(g, c, t.order, t.n, ret);

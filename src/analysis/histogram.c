@@ -36,46 +36,46 @@ uint32_t *ph_types_canonical(const struct ph_graph *g)
 	return ret;
 }
 
-struct open_node {
-	uint32_t node, class;
+/* The topmost node of its class on the way down to the current one. */
+struct top {
+	uint32_t end, class; /* what it dominates ends before this place in preorder */
 };
-struct open_stack PH_VEC(struct open_node);
+struct tops PH_VEC(struct top);
 
-/* Walks down the dominator tree with the dominators of the current node on a
- * stack, and how many of each class are among them. */
-static bool sum_down(const struct ph_dominators *d, const struct ph_class_sum *s, uint32_t *open,
-		     struct open_stack *stack)
+/* Walks down the dominator tree; of each class only what is topmost counts. */
+static bool sum_down(const struct ph_dominators *d, const struct ph_class_sum *s, bool *open, struct tops *tops)
 {
 	for (uint32_t i = 1; i < d->n; i++) {
-		uint32_t node = d->preorder[i], idom = d->idom[node];
+		uint32_t node = d->preorder[i];
 		if (ph_interrupted_at(i))
 			return false;
 		if (i + 16 < d->n) {
 			uint32_t ahead = d->preorder[i + 16];
-			__builtin_prefetch(&d->idom[ahead]);
 			__builtin_prefetch(&s->key[ahead]);
+			__builtin_prefetch(&d->objects[ahead]);
 			ph_ask_retained(d, ahead);
 		}
-		while (stack->n && stack->items[stack->n - 1].node != idom)
-			open[stack->items[--stack->n].class]--;
+		for (; tops->n && tops->items[tops->n - 1].end <= i; tops->n--)
+			open[tops->items[tops->n - 1].class] = false;
 		uint32_t class = s->class_of ? s->class_of[s->key[node]] : s->key[node];
-		if (class == UINT32_MAX)
-			class = s->nclasses; /* on the stack like any other, for the pops */
-		else if (!open[class])
-			s->sum[class] += ph_retained(d, node);
-		if (!PH_VEC_PUSH(stack, (struct open_node){ node, class }))
+		if (class == UINT32_MAX || open[class])
+			continue;
+		s->sum[class] += ph_retained(d, node);
+		if (d->objects[node] == 1)
+			continue;
+		if (!PH_VEC_PUSH(tops, (struct top){ i + d->objects[node], class }))
 			return false;
-		open[class]++;
+		open[class] = true;
 	}
 	return true;
 }
 
 struct ph_err *ph_dominators_sum(const struct ph_dominators *d, const struct ph_class_sum *s)
 {
-	uint32_t *open ph_cleanup_free = calloc(s->nclasses + 1ull, sizeof *open);
-	struct open_stack stack = { 0 };
-	bool ok = open && sum_down(d, s, open, &stack);
-	ph_vec_free(&stack);
+	bool *open ph_cleanup_free = calloc(s->nclasses + 1ull, sizeof *open);
+	struct tops tops = { 0 };
+	bool ok = open && sum_down(d, s, open, &tops);
+	ph_vec_free(&tops);
 	return ok ? NULL : ph_err_stopped();
 }
 
