@@ -95,6 +95,8 @@ struct ph_graph_names {
 	bool (*label)(void *ctx, const struct ph_graph *g, uint32_t node, uint64_t edge, ph_label_id *ret);
 	/* NULL: addresses are asked for, one after the other */
 	uint32_t (*find_before)(void *ctx, const struct ph_graph *g, ph_addr address);
+	/* NULL: there is nothing that could be */
+	void (*forget_numbers)(void *ctx, const struct ph_graph *g);
 };
 
 struct ph_graph {
@@ -159,6 +161,8 @@ struct ph_err *ph_graph_build(const struct ph_runtime *rt, struct ph_objects_opt
 void ph_graph_free(struct ph_graph *g);
 /* Gives back the memory of the reference counts, for those who have seen enough of them. */
 void ph_graph_forget_counts(struct ph_graph *g);
+/* Gives back the memory of numbers that no label shows: for those who will not describe them. */
+void ph_graph_forget_numbers(struct ph_graph *g);
 
 /* Where the edges of a node begin; node n: where all end. */
 static inline uint64_t ph_graph_edge_start(const struct ph_graph *g, uint32_t node)

@@ -147,6 +147,9 @@ static inline uint64_t ph_mem_linear(const struct ph_mem *mem, ph_addr addr)
 /* And back: the address of a linear offset below linear_size; PH_NOWHERE in the
  * few bytes that keep an odd start in its place in the page. */
 ph_addr ph_mem_addr(const struct ph_mem *mem, uint64_t linear);
+/* What a process had in [start, end) is not needed any more: the memory of whole pages is given
+ * back, and who reads them finds zeroes. */
+void ph_mem_drop(const struct ph_mem *mem, ph_addr start, ph_addr end);
 /* The segment of addr, or NULL. Borrowed. */
 const struct ph_segment *ph_mem_segment(const struct ph_mem *mem, ph_addr addr);
 

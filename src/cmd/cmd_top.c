@@ -63,6 +63,7 @@ struct ph_err *ph_top_document(struct ph_session *s, const struct ph_run *run, j
 	struct ph_err *err = NULL;
 	ph_graph_forget_counts(s->graph); /* a twentieth of what is in memory now */
 	if (!run->opt->no_retained) {
+		ph_graph_forget_numbers(s->graph);
 		ph_messages_phase(run->messages, "computing retained sizes");
 		err = ph_dominators_compute(s->graph, &d);
 	}

@@ -130,6 +130,8 @@ struct ph_err *build_roots(const struct ph_build *b, struct ph_graph *g);
 struct ph_err *build_thread_names(const struct ph_build *b, struct ph_graph *g);
 /* interps.c: whose each object is, where there is more than one interpreter. */
 struct ph_err *build_interps(const struct ph_build *b, struct ph_graph *g);
+/* numbers.c: gives back memory that no label, text or description of anything else is made of. */
+void build_forget_numbers(void *build, const struct ph_graph *g);
 extern const struct ph_graph_names build_names;
 void build_labels_free(struct ph_build *b);
 

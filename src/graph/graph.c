@@ -40,6 +40,12 @@ void ph_graph_forget_counts(struct ph_graph *g)
 	g->refcount = NULL;
 }
 
+void ph_graph_forget_numbers(struct ph_graph *g)
+{
+	if (g->names && g->names->forget_numbers)
+		g->names->forget_numbers(g->names_ctx, g);
+}
+
 void ph_graph_free(struct ph_graph *g)
 {
 	if (!g)

@@ -345,4 +345,5 @@ static bool describe(void *ctx, const struct ph_graph *g, uint32_t node, char *b
 	return ph_object_at(b->os, ph_graph_address(g, node), &o) && ph_object_describe(b->os, &o, buf, max);
 }
 
-const struct ph_graph_names build_names = { build_node_address, labels, text, describe, label, build_find_before };
+const struct ph_graph_names build_names = { build_node_address, labels, text, describe, label, build_find_before,
+					    build_forget_numbers };

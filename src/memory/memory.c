@@ -353,6 +353,19 @@ ph_addr ph_mem_addr(const struct ph_mem *mem, uint64_t linear)
 	return mem->segs[lo].start + (linear - mem->segs[lo].linear);
 }
 
+void ph_mem_drop(const struct ph_mem *mem, ph_addr start, ph_addr end)
+{
+	while (start < end) {
+		const struct ph_segment *s = ph_mem_segment(mem, start);
+		if (!s)
+			return;
+		ph_addr to = end < s->end ? end : s->end;
+		if (s->writable && !s->fixed && s->fd < 0)
+			ph_big_drop((void *)(s->bytes + (start - s->start)), to - start);
+		start = to;
+	}
+}
+
 bool ph_mem_str(const struct ph_mem *mem, ph_addr addr, char *buf, size_t max)
 {
 	for (size_t i = 0; i < max;) {

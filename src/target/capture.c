@@ -208,7 +208,7 @@ static struct ph_err *add_memory(struct ph_target *target, struct ph_notes *note
 	if (p->low_memory) {
 		err = ph_windows_add(target);
 	} else {
-		ph_copy_trim(&p->copy, p->plan.size);
+		ph_copy_trim(&p->copy, &p->plan);
 		ph_mem_set_glance(target->mem, glance, target);
 		err = ph_copy_add(&p->copy, &p->plan, target, notes, target->mem);
 	}

@@ -10,6 +10,7 @@
 #include "process_priv.h"
 
 #define HUGE_PAGE (2ull << 20)
+#define WORTH_DROPPING (64u << 10) /* of zeroes: they were touched as all others, in huge pages */
 #define TOUCH_BYTES (16ull << 20)  /* between two looks at ph_interrupted */
 #define CALL_BYTES (128ull << 20)  /* the same, of one call */
 #define CALL_PIECES 1024           /* IOV_MAX */
@@ -91,9 +92,14 @@ struct ph_err *ph_copy_grow(struct ph_copy *copy, uint64_t bytes)
 	return NULL;
 }
 
-void ph_copy_trim(struct ph_copy *copy, uint64_t used)
+void ph_copy_trim(struct ph_copy *copy, const struct ph_plan *plan)
 {
-	used = round_up(used ? used : 1, PH_PAGE);
+	uint64_t used = round_up(plan->size ? plan->size : 1, PH_PAGE);
+	for (size_t i = 0; i < plan->runs.n; i++) {
+		const struct ph_run *r = &plan->runs.items[i];
+		if (r->source == PH_RUN_ZERO && r->end - r->start >= WORTH_DROPPING)
+			ph_big_drop(copy->bytes + r->at, r->end - r->start);
+	}
 	if (used >= copy->size)
 		return;
 	munmap(copy->bytes + used, copy->size - used);

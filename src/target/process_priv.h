@@ -171,8 +171,8 @@ bool ph_copy_reread(const struct ph_copy *copy, struct ph_reader *reader, const 
 		    const ph_addr *pages, size_t n, uint8_t *bytes);
 /* Where the copy has a page that the target may have written to; NULL: nowhere. */
 uint8_t *ph_copy_page(const struct ph_copy *copy, const struct ph_plan *plan, ph_addr page);
-/* Gives back what lies behind the first `used` bytes. */
-void ph_copy_trim(struct ph_copy *copy, uint64_t used);
+/* Gives back what lies behind the plan's bytes, and what the target never touched. */
+void ph_copy_trim(struct ph_copy *copy, const struct ph_plan *plan);
 void ph_copy_deinit(struct ph_copy *copy);
 /* The file's bytes [start, start + n) of a FILE run; NULL when it has not all of them.
  * Borrowed from the target's modules. */

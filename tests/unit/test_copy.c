@@ -314,7 +314,7 @@ START_TEST(test_room)
 	ck_assert_ptr_null(ph_copy_grow(&copy, 100 * size + 1));
 	ck_assert_uint_ge(copy.size, 100 * size + 1);
 	ck_assert(copy.bytes[0] == 7 && copy.bytes[size - 1] == 7 && copy.bytes[100 * size] == 0);
-	ph_copy_trim(&copy, 5000);
+	ph_copy_trim(&copy, &(struct ph_plan){ .size = 5000 });
 	ck_assert_uint_eq(copy.size, P(2));
 	ck_assert(copy.bytes[0] == 7 && copy.bytes[P(2) - 1] == 7);
 	ph_copy_deinit(&copy);
