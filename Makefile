@@ -102,7 +102,7 @@ demo: install-demo-deps ## install what is missing, build, and look into a leaki
 	@PYHEAP=$(BUILD)/pyheap PYTHON=$(PYTHON) tools/demo.sh
 
 check: install-check-deps ## install what is missing, build, and run all tests
-	@$(MAKE) --no-print-directory run-check
+	@$(MAKE) --no-print-directory -j$(shell nproc) run-check
 
 check-matrix: install-check-deps ## compare object by object on every interpreter; unpacks Debian's other Pythons (1 GB)
 	@$(MAKE) --no-print-directory all
@@ -117,7 +117,7 @@ check-freethreaded: install-freethreaded-deps ## build a Python without a GIL (3
 	@PYHEAP=$(BUILD)/pyheap $(PYTHON) tests/interpreters/matrix.py --free-threaded $(BUILDS)
 
 asan: install-check-deps ## the same tests with address and undefined-behaviour sanitizers
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan CFLAGS="-O1 -g" SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" run-check
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan CFLAGS="-O1 -g" SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" -j$(shell nproc) run-check
 
 bench: install-bench-deps ## what pyheap costs, beside yardsticks, 10^6 objects; BENCH="--python P -o JSON KIND"
 	@$(MAKE) --no-print-directory all $(BUILD)/bench/copy
