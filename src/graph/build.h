@@ -91,29 +91,41 @@ static inline uint32_t build_target(const struct ph_build *b, ph_ref ref)
 /* Objects whose references are gathered before any of them is followed: what they lead to
  * is fetched from memory meanwhile, all at once and not one after the other. */
 #define BATCH 32
+#define BATCH_ASKED 65536 /* references at most; of a list of millions the rest is asked for bit by bit */
 struct build_batch {
 	struct ph_refs refs; /* of the objects, one after the other, … */
-	struct PH_VEC(uint64_t) linear; /* … where they lead to, PH_NOWHERE: to no object, … */
+	struct PH_VEC(uint64_t) linear; /* … where the first of them lead to; others: build_batch_late() … */
 	size_t ends[BATCH];  /* … each object's up to here */
 	unsigned n;
 };
+/* Where a reference leads to, PH_NOWHERE: to no object; what is there is asked for. */
+static inline uint64_t build_ask(const struct ph_build *b, ph_ref ref)
+{
+	ph_addr addr = ref & PH_REF_ADDR;
+	uint64_t linear = addr & 7 ? PH_NOWHERE : ph_mem_linear(b->os->mem, addr);
+	if (linear != PH_NOWHERE)
+		__builtin_prefetch(ph_index_word(&b->index, linear));
+	return linear;
+}
+/* Of those that were not asked for with the object. */
+static inline uint64_t build_batch_late(const struct ph_build *b, const struct build_batch *batch, size_t i)
+{
+	if (i + BATCH < batch->refs.n)
+		build_ask(b, batch->refs.items[i + BATCH]);
+	return build_ask(b, batch->refs.items[i]);
+}
 /* Ends the references of an object, which were appended to refs. */
 static inline void build_batch_end(const struct ph_build *b, struct build_batch *batch)
 {
-	size_t n = batch->refs.n;
-	if (!PH_VEC_RESERVE(&batch->linear, n - batch->linear.n)) {
+	size_t n = batch->refs.n < BATCH_ASKED ? batch->refs.n : BATCH_ASKED, asked = batch->linear.n;
+	if (n > asked && !PH_VEC_RESERVE(&batch->linear, n - asked)) {
 		batch->refs.nomem = true;
-		n = batch->refs.n = batch->linear.n;
+		n = batch->refs.n = asked;
 	}
-	for (size_t i = batch->linear.n; i < n; i++) {
-		ph_addr addr = batch->refs.items[i] & PH_REF_ADDR;
-		uint64_t linear = addr & 7 ? PH_NOWHERE : ph_mem_linear(b->os->mem, addr);
-		if (linear != PH_NOWHERE)
-			__builtin_prefetch(ph_index_word(&b->index, linear));
-		batch->linear.items[i] = linear;
-	}
+	for (; asked < n; asked++)
+		batch->linear.items[asked] = build_ask(b, batch->refs.items[asked]);
 	batch->linear.n = n;
-	batch->ends[batch->n++] = n;
+	batch->ends[batch->n++] = batch->refs.n;
 }
 static inline void build_batch_clear(struct build_batch *batch)
 {

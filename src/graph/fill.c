@@ -101,6 +101,7 @@ static void edges_fill(struct filler *k, uint32_t end)
 	struct ph_graph *g = k->f->g;
 	uint32_t *edges = g->edges;
 	uint8_t *found = k->found;
+	const uint64_t *at = batch->linear.items, asked = batch->linear.n;
 	uint64_t edge = k->edge, i = 0;
 	for (unsigned j = 0; j < batch->n; j++) {
 		uint32_t node = end - batch->n + j;
@@ -108,7 +109,7 @@ static void edges_fill(struct filler *k, uint32_t end)
 		ph_graph_set_edge_start(g, node, edge);
 		for (; i < batch->ends[j] && !ph_interrupted_at(i); i++) {
 			ph_ref ref = batch->refs.items[i];
-			uint64_t linear = batch->linear.items[i];
+			uint64_t linear = i < asked ? at[i] : build_batch_late(k->f->b, batch, i);
 			uint32_t to = linear == PH_NOWHERE ? 0 : ph_index_id(index, linear);
 			if (!to || edge == k->end)
 				continue;

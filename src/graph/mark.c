@@ -157,13 +157,14 @@ static void follow(struct marker *k)
 {
 	struct ph_build *b = k->m->b;
 	const struct build_batch *batch = &k->batch;
+	const uint64_t *at = batch->linear.items, asked = batch->linear.n;
 	uint64_t edges = 0;
 	size_t i = 0;
 	for (unsigned j = 0; j < batch->n; j++) {
 		uint64_t chunk = k->holders[j] / CHUNK_BYTES;
 		for (; i < batch->ends[j] && !ph_interrupted_at(i); i++) {
 			ph_addr to = batch->refs.items[i] & PH_REF_ADDR;
-			if (mark_at(k, to, batch->linear.items[i]))
+			if (mark_at(k, to, i < asked ? at[i] : build_batch_late(b, batch, i)))
 				edges++;
 			else
 				bad_reference(k, ph_mem_addr(b->os->mem, k->holders[j]), to);
