@@ -5,6 +5,7 @@ commands, live, from cores and snapshots, and during a collection of one of them
 tracked object is its own interpreter's is told by tests/oracle."""
 import json
 import os
+import re
 import signal
 import sys
 
@@ -156,7 +157,13 @@ def check_core(name, where, sample):
     live = [ask(question, sample.pid, sample.ids[2], where) for question in QUESTIONS]
     core = sample.kernel_core()
     for question, answer in zip(QUESTIONS, live):
-        check(f"{name}: {question} of a core", ask(question, core, sample.ids[2], where) == answer)
+        found = ask(question, core, sample.ids[2], where)
+        check(f"{name}: {question} of a core", any_stack(found) == any_stack(answer), found)
+
+
+def any_stack(doc):
+    """Without which thread's: while it ends, the kernel leaves something else on stacks."""
+    return json.loads(re.sub(r"C stack of thread \d+", "C stack", json.dumps(doc)))
 
 
 def check_diff(name, where, sample, saved):
