@@ -8,14 +8,17 @@
 #define WORTH (256ull << 20) /* bytes of memory that make it worth a pass over all objects */
 #define PAGE 4096u
 #define NUMBER_BYTES 64u     /* larger ones may stand beside anything */
-#define ALIGNMENT 16u        /* of objects; nothing that is worth keeping is as small */
+#define ALIGNMENT 16u        /* of objects and blocks */
 
-/* CPython's allocator cuts pools into blocks of one size. What stands before the first block
- * is known by that size and by where the last block begins. */
+/* CPython's allocator cuts pools into blocks of one size, which has no objects in it only: items
+ * of short lists are as long as numbers, and may lie across the end of a page. So a page has
+ * to be full, but for the head of a pool, which is known by the blocks' size and by where the
+ * last one begins, and for what no block fits in at the end of a pool. */
 #define POOL_HEAD 48u
 #define POOL_CLASS 36u       /* u32: the blocks' size / 16 − 1 */
 #define POOL_LAST 44u        /* u32: where the last block may begin */
-static const uint32_t pool_sizes[] = { 4096, 16384 };
+#define POOL_LARGE 16384u     /* they begin at multiples of their size */
+static const uint32_t pool_sizes[] = { PAGE, POOL_LARGE };
 
 enum { OTHER, NUMBER, SILENT /* its labels do not show what it refers to */ };
 
@@ -71,20 +74,26 @@ static void drop_pages(struct numbers *k)
 	k->start = k->end = k->page;
 }
 
-static bool is_pool_head(const struct numbers *k)
+/* Of the pool that begins with the page; 0: none does. */
+static uint32_t pool_size(const struct numbers *k)
 {
 	const uint8_t *head = k->before == POOL_HEAD ? ph_mem_at(k->b->os->mem, k->page, POOL_HEAD) : NULL;
 	for (size_t i = 0; head && i < sizeof pool_sizes / sizeof *pool_sizes; i++)
 		if (ph_load_u32(head + POOL_CLASS) == k->first / 16 - 1 &&
 		    ph_load_u32(head + POOL_LAST) == pool_sizes[i] - k->first)
-			return true;
-	return false;
+			return pool_sizes[i];
+	return 0;
 }
 
 static bool can_go(const struct numbers *k)
 {
-	return !k->kept && k->covered && k->covered + k->before > PAGE - 2 * ALIGNMENT &&
-	       (k->before < 2 * ALIGNMENT || is_pool_head(k));
+	uint32_t size, left = PAGE - k->before - k->covered;
+	if (k->kept || !k->covered)
+		return false;
+	size = pool_size(k);
+	if (k->before && !size)
+		return false;
+	return !left || (left == ALIGNMENT && (size == PAGE || (k->page + PAGE) % POOL_LARGE == 0));
 }
 
 static void turn_page(struct numbers *k, ph_addr page)

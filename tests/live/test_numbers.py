@@ -13,11 +13,10 @@ from support import PYHEAP, Results, Sample, pyheap, report, some_interpreters, 
 results = Results()
 check = results.check
 CODE = """
-import sys
+import ctypes, sys
+ITEMS = 24  # list.ob_item
 class Slots:
     __slots__ = ("n",)
-class Plain:
-    pass
 class Keys(dict):
     pass
 def numbers(n, start):
@@ -28,16 +27,25 @@ slots = []
 for i in range(300_000):
     s = Slots(); s.n = 10**7 + i; slots.append(s)
 # what is found by way of numbers that stand between others
-table, others, own = {}, {}, Keys()
-table[first[123][567]] = numbers(2_000_000, 10**8)
-others[first[234][678]] = Plain()
-others[first[234][678]].big = numbers(2_000_000, 10**9)
-own[first[999][998]] = numbers(2_000_000, 10**10)
-print("ready", first[123][567], first[234][678], first[999][998], flush=True)
+table, own = {}, Keys()
+table[first[123][567]] = numbers(2_500_000, 10**8)
+own[first[999][998]] = numbers(3_000_000, 10**10)
+# the items of a list of three are as long as a number and stand between them; those of one
+# that lie across the end of a page lead to the heaviest
+rows, between = [], []
+for i in range(5000):
+    rows.append([None, None, None])
+    between.append([10**9 + i * 140 + k for k in range(140)])
+cut = [i for i, r in enumerate(rows) if ctypes.c_size_t.from_address(id(r) + ITEMS).value % 4096 == 4080]
+at = cut[len(cut) // 2]
+rows[at][2] = Slots()
+rows[at][2].n = numbers(2_200_000, 10**11)
+rows = tuple(rows)
+print("ready", first[123][567], first[999][998], f".rows[{at}][2].n", flush=True)
 sys.stdin.read()
 """
 # more where the numbers stay
-PEAK = 1.65
+PEAK = 1.7
 
 
 def peak_of(*command):
